@@ -1,0 +1,80 @@
+"""What an encoder is. Imports no torch, so that a query can be answered without it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vretr.images import Preprocessing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    Images = Sequence[Image] | NDArray[np.uint8] | Tensor
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns pictures, and perhaps words, into unit vectors of one space.
+
+    `encode_images` takes PIL pictures (any mode, EXIF orientation already applied), or uint8 pixels
+    [B, 3, S, S] as `preprocessing` makes them (NumPy or torch, any strides). It returns
+    float32 [B, dim] of unit length. Towers are loaded when first used: an encoder that only reads
+    words never pays for its image tower.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by; `load_encoder(name)` gives it again."""
+
+    @property
+    def dim(self) -> int:
+        """Length of its vectors."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of weights, preprocessing and pooling: equal identity means equal vectors up to
+        rounding, whatever the dtype, device or batch."""
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether `encode_texts` works; if not, it raises UsageError."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the pixels that the image tower takes."""
+
+    def encode_images(self, images: "Images") -> NDArray[np.float32]:
+        """Pictures -> float32 [B, dim], unit length."""
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentences -> float32 [B, dim], unit length."""
+
+
+@runtime_checkable
+class PseudoTextEncoder(Encoder, Protocol):
+    """An encoder whose sentences may hold pseudo words: vectors that stand where a token would.
+
+    How the text tower pools (end token or mean) is its own business.
+    """
+
+    @property
+    def token_width(self) -> int:
+        """Length of one token embedding."""
+
+    def embed_with(self, prompts: Sequence[str], slots: "Tensor") -> "Tensor":
+        """Sentences with `$` as the place of each pseudo word -> Tensor [B, dim], differentiable.
+
+        Args:
+            prompts: B sentences, each with K placeholders.
+            slots: [B, K, token_width], what stands in the placeholders' places.
+        """
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows scaled to length 1 as float32; a zero row stays zero rather than becoming NaN."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(length, np.finfo(np.float32).tiny)

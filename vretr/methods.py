@@ -1,0 +1,101 @@
+"""Methods: what can be trained, evaluated and loaded, found by entry points without importing it.
+
+A method is described by strings, so that listing methods costs nothing and imports no torch.
+Anybody's package can bring one by the entry-point group `vretr.methods`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
+
+from vretr.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One thing a method can do: the dotted places ("module:name") of a function and its config.
+
+    The function takes exactly one argument, an instance of the config dataclass. The config's
+    module imports no torch: the command line's options and help are made from it.
+    """
+
+    function: str
+    config: str
+
+    def load_config(self) -> type:
+        """The config dataclass."""
+        return thing(self.config)
+
+    def load_function(self) -> Callable[[Any], Any]:
+        """The function itself; importing it may import torch."""
+        return thing(self.function)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A method package's record: `METHOD` in its `__init__.py`."""
+
+    name: str
+    summary: str  # one line for `vretr train --help`
+    train: Verb | None = None  # (config) -> Run
+    evaluate: Verb | None = None  # (config) -> Report
+    load: str | None = None  # "module:function"; (Path, device) -> Encoder | Composer | ...
+    commands: Mapping[str, Verb] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an evaluation found: the fields of `vretr eval --json`."""
+
+    dataset: str
+    split: str
+    metrics: Mapping[str, float]  # field-standard names: "recall@10", "map@5"; values in [0, 1]
+    settings: Mapping[str, Any]  # protocol, counts, encoder, seed: what the figures depend on
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # row name -> metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, ready for JSON."""
+        return {key: value for key, value in asdict(self).items() if key != "published" or value}
+
+
+def thing(place: str) -> Any:
+    """Imports "module:name" and returns the thing of that name."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def methods() -> dict[str, Method]:
+    """Every method that is installed, by name. One that fails to load costs a warning, no more."""
+    found: dict[str, Method] = {}
+    for point in sorted(entry_points(group="vretr.methods"), key=lambda point: point.name):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # noqa: BLE001 - a stranger's package may raise anything
+            log.warning("The method %r could not be loaded and is left out: %s", point.name, error)
+    return found
+
+
+def method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        UsageError: no such method is installed; the message lists near names.
+    """
+    known = methods()
+    if name not in known:
+        raise UsageError(f"There is no method {name!r}; {near(name, known)}.")
+    return known[name]
+
+
+def near(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """A phrase that suggests what may have been meant by an unknown name."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(sorted(known))}"
