@@ -1,0 +1,1 @@
+"""The `vretr` command: words in, words out. One module a subcommand; no torch at import."""

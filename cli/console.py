@@ -1,0 +1,226 @@
+"""What the command says: results on stdout, everything else on stderr.
+
+On a terminal: tables, links and a progress bar. In a pipe: one path, one JSON object or one
+tab-separated row a line, file names byte for byte. rich is imported only for a terminal.
+"""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from vretr.paths import display
+
+SECONDS_BETWEEN_LINES = 30.0  # progress where no bar can be drawn
+
+quiet = False  # --quiet: only errors
+verbose = False  # --verbose: more, and tracebacks
+
+Cell = str | int | float | Path | None
+
+
+def is_tty(stream: TextIO | None = None) -> bool:
+    """Whether a person reads the stream (default: stdout)."""
+    stream = sys.stdout if stream is None else stream
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def error(text: str) -> None:
+    """One line about a failure, on stderr."""
+    _say(f"vretr: {text}")
+
+
+def warn(text: str) -> None:
+    """One line about something that went wrong but did not stop the work; silent with --quiet."""
+    if not quiet:
+        _say(f"vretr: {text}")
+
+
+def note(text: str) -> None:
+    """A line on stderr for the person who waits; silent with --quiet."""
+    if not quiet:
+        _say(text)
+
+
+def _say(text: str) -> None:
+    """Lines on stderr in which no file name can move the cursor or set the title."""
+    print("\n".join(display(line) for line in text.split("\n")), file=sys.stderr, flush=True)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """The path as one would type it here: relative where it lies below the current folder."""
+    text = os.fspath(path)
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except FileNotFoundError:  # the current folder was deleted
+        return text
+    if text.startswith(here) and len(text) > len(here):
+        text = text[len(here) :]
+    return f"./{text}" if text.startswith("-") else text
+
+
+def print_path(path: str | os.PathLike[str], *, nul: bool = False) -> None:
+    """A path on stdout: a link on a terminal, its exact bytes and a newline (or NUL) in a pipe."""
+    text = shown(path)
+    if is_tty() and not nul:
+        name = display(text)
+        write(f"\x1b]8;;{_url(text)}\x1b\\{name}\x1b]8;;\x1b\\\n" if _draws() else f"{name}\n")
+    else:
+        write(os.fsencode(text) + (b"\0" if nul else b"\n"))
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on one line of stdout, UTF-8, never NaN.
+
+    Names that are not UTF-8 come as `vretr.paths.json_fields` gives them; should one slip through,
+    it is written as a JSON escape, so that the line stays valid.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _plain(value: Any) -> Any:
+    """Paths, read-only mappings and NumPy's numbers as JSON knows them."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def write(data: str | bytes) -> None:
+    """Text or bytes on stdout, in order, at once visible to the next program of a pipe."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(
+        data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    )
+    if is_tty() or isinstance(data, bytes):
+        sys.stdout.buffer.flush()
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """Rows on stdout: a table on a terminal, tab-separated lines without headers in a pipe.
+
+    Nothing is cut and nothing is markup: what does not fit is folded. Paths are shown as `shown`
+    gives them; floats have four decimals on a terminal and all in a pipe.
+    """
+    if not is_tty():
+        for row in rows:
+            write(b"\t".join(map(_field, row)) + b"\n")
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column, header in enumerate(headers):
+        number = any(isinstance(row[column], int | float) for row in rows)
+        drawn.add_column(header, overflow="fold", justify="right" if number else "left")
+    for row in rows:
+        drawn.add_row(*map(_text, row))
+    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(drawn)
+
+
+def _field(cell: Cell) -> bytes:
+    if isinstance(cell, Path):
+        return os.fsencode(shown(cell))
+    return b"" if cell is None else display(str(cell)).encode("utf-8")
+
+
+def _text(cell: Cell) -> Any:
+    from rich.style import Style
+    from rich.text import Text
+
+    if isinstance(cell, Path):
+        return Text(display(shown(cell)), style=Style(link=_url(shown(cell)) if _draws() else None))
+    if cell is None:
+        return Text("")
+    return Text(f"{cell:.4f}" if isinstance(cell, float) else display(str(cell)))
+
+
+def _draws() -> bool:
+    """Whether the terminal understands more than text."""
+    return os.environ.get("TERM", "dumb") not in ("dumb", "")
+
+
+def _url(path: str) -> str:
+    """The path for a terminal's link; the host name keeps it from being opened elsewhere (ssh)."""
+    return f"file://{socket.gethostname()}{quote(os.fsencode(os.path.abspath(path)))}"
+
+
+class Bar:
+    """How far something is. Draws nothing itself."""
+
+    def __init__(self, description: str, total: int | None) -> None:
+        self.description, self.total, self.done = description, total, 0
+
+    def advance(self, count: int = 1) -> None:
+        """`count` more are done."""
+        self.update(self.done + count)
+
+    def update(self, done: int, total: int | None = None) -> None:
+        """So many are done, of so many (where that is known by now)."""
+        self.done, self.total = done, self.total if total is None else total
+
+
+class _Lines(Bar):
+    """A line on stderr every half minute."""
+
+    def __init__(self, description: str, total: int | None) -> None:
+        super().__init__(description, total)
+        self.start = self.last = time.monotonic()
+
+    def update(self, done: int, total: int | None = None) -> None:
+        super().update(done, total)
+        if (now := time.monotonic()) - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = now
+            of = f" of {self.total}" if self.total else ""
+            rate = self.done / (now - self.start)
+            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
+            note(f"{self.description}: {self.done}{of} ({rate:.1f}/s{left})")
+
+
+class _Drawn(Bar):
+    """rich's bar."""
+
+    def __init__(self, description: str, total: int | None, progress: Any) -> None:
+        super().__init__(description, total)
+        self.progress, self.task = progress, progress.add_task(description, total=total)
+
+    def update(self, done: int, total: int | None = None) -> None:
+        super().update(done, total)
+        self.progress.update(self.task, completed=self.done, total=self.total)
+
+
+@contextmanager
+def progress(total: int | None, description: str) -> Iterator[Bar]:
+    """Shows how far it is, on stderr: a bar on a terminal, else a line every half minute.
+
+    `total` may be None and become known later by `Bar.update(done, total)`.
+    """
+    if quiet:
+        yield Bar(description, total)
+    elif not (is_tty(sys.stderr) and _draws()):
+        yield _Lines(description, total)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Remaining(),
+        )
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as drawn:
+            yield _Drawn(description, total, drawn)
