@@ -1,0 +1,254 @@
+"""Composers: what turns pictures and words into one query vector of an encoder's space.
+
+    composer = WeightedSum(encoder)
+    query = composer.compose(encoder.encode_images([photo]), ["in the snow"])
+
+The weighted sum is the baseline that needs no training; a trained composer has the same face.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vretr.encoders.base import Encoder, unit
+from vretr.errors import MismatchError, UsageError
+from vretr.methods import near
+
+Vectors = NDArray[np.float32]
+
+PICTURE_WEIGHT = 0.5
+"""Share of the pictures where there are words as well; chosen by `benchmarks/sum_weight.py`."""
+
+NEGATIVE_WEIGHT = 0.5
+"""How much of what is not wanted is taken away. At 1 a picture that resembles the unwanted as much
+as the wanted would score 0, and in spaces where all texts lie close together little but noise
+would remain; at 0.5 the wanted still leads."""
+
+CANCELLED = 1e-6
+"""Below this length a sum of unit vectors is rounding error."""
+
+NO_PICTURES: Vectors = np.zeros((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """What the query is to lead away from."""
+
+    references: Vectors = field(default_factory=lambda: NO_PICTURES)  # [R, dim]
+    texts: Sequence[str] = ()
+
+
+NOTHING = Negatives()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """One positive number for each term, or none for all 1. See `WeightedSum` for what they do."""
+
+    references: Sequence[float] = ()
+    texts: Sequence[float] = ()
+    negative_references: Sequence[float] = ()
+    negative_texts: Sequence[float] = ()
+
+
+@runtime_checkable
+class Composer(Protocol):
+    """Pictures and words -> one unit vector. Asked alone or in a batch, it gives the same."""
+
+    @property
+    def name(self) -> str:
+        """What `--composer` calls it."""
+
+    def compose(
+        self,
+        references: Vectors,
+        texts: Sequence[str],
+        negatives: Negatives = NOTHING,
+        *,
+        weights: Weights | None = None,
+    ) -> Vectors:
+        """The query vector, float32 [dim], of unit length.
+
+        Args:
+            references: [R, dim], unit vectors of the encoder that the composer is for; R may be 0.
+            texts: any number of sentences.
+
+        Raises:
+            UsageError: nothing was given, words cannot be read, weights do not fit the terms.
+        """
+
+    def compose_batch(
+        self,
+        references: Vectors | Sequence[Vectors],
+        texts: Sequence[Sequence[str]],
+        negatives: Sequence[Negatives] | None = None,
+        *,
+        weights: Sequence[Weights | None] | None = None,
+    ) -> Vectors:
+        """Query vectors float32 [B, dim]; `references` is [B, R, dim] or B arrays [R_b, dim]."""
+
+
+class WeightedSum:
+    """The weighted sum: picture part + word part - what is not wanted.
+
+        P = unit(sum of w_i r_i)          pictures; words T likewise
+        q = unit(s P + (1 - s) T)         s = picture_weight; only P or only T where one is missing
+        q' = unit(q - c N)                N is made from the negatives as q is; c = NEGATIVE_WEIGHT
+
+    Weights count against one another within P and within T, and their means scale s, (1 - s) and c:
+    a text of weight 2 beside a picture counts twice, a negative of weight 2 is taken away twice.
+    Terms that cancel one another out give a zero vector, never NaN. Negatives alone are allowed:
+    the query then leads away from them.
+    """
+
+    def __init__(
+        self, encoder: Encoder, picture_weight: float = PICTURE_WEIGHT, *, name: str = "sum"
+    ) -> None:
+        if not 0 <= picture_weight <= 1:
+            raise UsageError(f"The picture weight must lie in [0, 1], not {picture_weight:g}.")
+        self.encoder = encoder
+        self.picture_weight = picture_weight
+        self.name = name
+
+    def compose(
+        self,
+        references: Vectors,
+        texts: Sequence[str],
+        negatives: Negatives = NOTHING,
+        *,
+        weights: Weights | None = None,
+    ) -> Vectors:
+        """See `Composer.compose`."""
+        return self.compose_batch([references], [texts], [negatives], weights=[weights])[0]
+
+    def compose_batch(
+        self,
+        references: Vectors | Sequence[Vectors],
+        texts: Sequence[Sequence[str]],
+        negatives: Sequence[Negatives] | None = None,
+        *,
+        weights: Sequence[Weights | None] | None = None,
+    ) -> Vectors:
+        """See `Composer.compose_batch`. All texts are encoded in one call."""
+        count = len(texts)
+        if not count:
+            return np.zeros((0, self.encoder.dim), dtype=np.float32)
+        negatives = negatives or [NOTHING] * count
+        if self.picture_weight == 1:  # words beside a picture count nothing; they may be unreadable
+            texts = [() if len(p) else words for p, words in zip(references, texts, strict=True)]
+        words = self._read([*texts, *(negative.texts for negative in negatives)])
+        return np.stack(
+            [
+                self._query(pictures, wanted, negative.references, unwanted, weight or Weights())
+                for pictures, wanted, negative, unwanted, weight in zip(
+                    references,
+                    words[:count],
+                    negatives,
+                    words[count:],
+                    weights or [None] * count,
+                    strict=True,
+                )
+            ]
+        )
+
+    def _read(self, groups: Sequence[Sequence[str]]) -> list[Vectors]:
+        """Groups of sentences -> one [T, dim] a group, encoded in one call."""
+        flat = [text for group in groups for text in group]
+        vectors = self.encoder.encode_texts(flat) if flat else NO_PICTURES
+        return np.split(vectors, np.cumsum([len(group) for group in groups])[:-1])
+
+    def _query(
+        self,
+        pictures: Vectors,
+        words: Vectors,
+        unwanted_pictures: Vectors,
+        unwanted_words: Vectors,
+        weights: Weights,
+    ) -> Vectors:
+        wanted = self._mix(
+            _mean(pictures, weights.references, "pictures"),
+            _mean(words, weights.texts, "texts"),
+        )
+        unwanted = self._mix(
+            _mean(unwanted_pictures, weights.negative_references, "pictures not wanted"),
+            _mean(unwanted_words, weights.negative_texts, "texts not wanted"),
+        )
+        if wanted and unwanted:
+            take_away = NEGATIVE_WEIGHT * unwanted.weight
+            return _direction(wanted.direction - take_away * unwanted.direction)
+        if wanted:
+            return wanted.direction
+        if unwanted:
+            return -unwanted.direction
+        raise UsageError("A query needs a picture or words.")
+
+    def _mix(self, pictures: "_Part | None", words: "_Part | None") -> "_Part | None":
+        if not (pictures and words):
+            return pictures or words
+        share = self.picture_weight * pictures.weight
+        rest = (1 - self.picture_weight) * words.weight
+        mixed = share * pictures.direction + rest * words.direction
+        return _Part(_direction(mixed), share + rest)
+
+
+class _Part(NamedTuple):
+    """Several terms as one: where they point together and how much they count."""
+
+    direction: Vectors
+    weight: float
+
+
+def _mean(vectors: Vectors, weights: Sequence[float], what: str) -> _Part | None:
+    if not len(vectors):
+        if len(weights):
+            raise UsageError(f"There are weights for {what}, but no {what}.")
+        return None
+    if not len(weights):
+        weights = [1.0] * len(vectors)
+    if len(weights) != len(vectors):
+        raise UsageError(
+            f"{len(vectors)} {what}, but {len(weights)} weights: give one for each, or none."
+        )
+    if not all(0 < weight < np.inf for weight in weights):
+        raise UsageError(f"The weights of {what} must be positive numbers; got {list(weights)}.")
+    factors = np.asarray(weights, dtype=np.float32)
+    return _Part(_direction(factors @ vectors), float(factors.mean()))
+
+
+def _direction(vector: Vectors) -> Vectors:
+    """The vector at length 1; what is left where terms cancel (rounding) becomes zero."""
+    return unit(vector) if np.linalg.norm(vector) > CANCELLED else np.zeros_like(vector)
+
+
+# The baselines that every composer is measured against, as picture weights.
+BASELINES = {"image": 1.0, "text": 0.0, "sum": PICTURE_WEIGHT}
+
+
+def load_composer(name: str, encoder: Encoder, *, picture_weight: float | None = None) -> Composer:
+    """The composer of that name: `image`, `text`, `sum`, or a Run by its path.
+
+    Raises:
+        UsageError: there is no such composer, or it takes no picture weight.
+        MismatchError: the Run is not a composer, or one for another encoder.
+    """
+    if name in BASELINES:
+        if picture_weight is not None and name != "sum":
+            raise UsageError(f"--picture-weight belongs to the composer sum, not to {name}.")
+        share = BASELINES[name] if picture_weight is None else picture_weight
+        return WeightedSum(encoder, share, name=name)
+    if not Path(name).is_dir():
+        raise UsageError(
+            f"There is no composer {name!r}; {near(name, BASELINES)}, or the path of a Run."
+        )
+    if picture_weight is not None:
+        raise UsageError("A trained composer takes no --picture-weight.")
+    from vretr.training import Run
+
+    composer = Run.open(Path(name)).load()
+    if not isinstance(composer, Composer):
+        raise MismatchError(f"{name} holds no composer.")
+    return composer
