@@ -16,6 +16,8 @@ from vretr.errors import UsageError
 
 log = logging.getLogger(__name__)
 
+ARGUMENT = object()  # in a config field's `Annotated[...]`: given by position, not as an option
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -27,6 +29,7 @@ class Verb:
 
     function: str
     config: str
+    summary: str = ""  # one line for listings; else the method's is shown
 
     def load_config(self) -> type:
         """The config dataclass."""

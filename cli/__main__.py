@@ -1,0 +1,5 @@
+"""`python -m cli` is `vretr`."""
+
+from cli.main import main
+
+main()
