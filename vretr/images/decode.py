@@ -1,0 +1,137 @@
+"""The only place that decodes pictures."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base as Tag
+
+from vretr.images.files import Opened, Unreadable, open_regular, why
+from vretr.images.formats import FORMATS, HEAD, enable_heif, is_heif
+from vretr.images.modes import to_rgb
+from vretr.paths import display
+
+# The largest photo that phones take today is 16320 x 12240 (199.8 million); as RGB 600 MB.
+MAX_PIXELS = 200_000_000
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open(
+    path: Path, *, target: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image | Unreadable:
+    """Reads a picture: RGB, upright, its first frame.
+
+    The format is recognised by content and must be one of `formats.FORMATS`. A truncated or damaged
+    picture is unreadable; damaged metadata is not a damaged picture, and an orientation that EXIF
+    does not know counts as upright.
+
+    Args:
+        target: for JPEG, decode at 1/2, 1/4 or 1/8 of the size where neither side falls below this
+            (`Preprocessing.target`); several times faster. None: full size.
+        max_pixels: larger pictures are refused by their header, before anything is decoded. Values
+            above MAX_PIXELS do not raise the limit.
+
+    Returns:
+        The picture, or why it cannot be read; no content of a file makes it raise.
+    """
+    opened = open_regular(Path(path))
+    if isinstance(opened, Unreadable):
+        return opened
+    with opened.stream:
+        return decode(opened, target=target, max_pixels=max_pixels)
+
+
+def decode(
+    opened: Opened, *, target: int | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image | Unreadable:
+    """`open` for a file that is open already."""
+    if opened.size == 0:
+        return opened.unreadable("empty file")
+    image = None
+    try:
+        formats: tuple[str, ...] = FORMATS
+        if is_heif(opened.stream.read(HEAD)) and enable_heif():
+            formats = (*FORMATS, "HEIF")
+        opened.stream.seek(0)
+        with _pillow_limits(), Image.open(opened.stream, formats=formats) as image:
+            if image.width * image.height > max_pixels:
+                return opened.unreadable(_too_many_pixels(image.width, image.height, max_pixels))
+            if target is not None:
+                image.draft(None, (target, target))
+            image.load()
+            return to_rgb(_upright(image))
+    # What a decoder raises for a broken file is anything: SyntaxError, struct.error, OverflowError,
+    # MemoryError ... Here it becomes a value, with its reason; nowhere else is caught so broadly.
+    except Exception as error:  # noqa: BLE001
+        return opened.unreadable(_reason(error, opened, image.format if image else None))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(Tag.Orientation)
+    except Exception:  # noqa: BLE001 - as above: broken EXIF must not lose a sound picture
+        return image
+    operation = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if operation is None else image.transpose(operation)
+
+
+def _too_many_pixels(width: int, height: int, limit: int) -> str:
+    return f"{width} x {height} pixels, more than the limit of {limit / 1e6:.0f} million"
+
+
+def _reason(error: Exception, opened: Opened, format: str | None) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more pixels than the limit of {MAX_PIXELS / 1e6:.0f} million"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and error.errno is not None:
+        return why(error)
+    if isinstance(error, UnidentifiedImageError):
+        opened.stream.seek(0)
+        if is_heif(opened.stream.read(HEAD)) and not enable_heif():
+            return "HEIC needs vretr[heif]"
+        return "not a picture of a known format"
+    what = "truncated" if "truncated" in str(error).lower() else "damaged"
+    detail = display(str(error) or type(error).__name__)[:100]
+    return f"{what} {format or 'picture'} ({detail})"
+
+
+_switches = threading.Lock()
+_decoding = 0
+_restore = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def _pillow_limits() -> Iterator[None]:
+    """Pillow's size limit raised to ours and its warnings silenced while any thread decodes.
+
+    Both are switches of the whole process, and `catch_warnings` entered by two threads at once
+    would restore them in the wrong order: hence the count.
+    """
+    global _decoding
+    with _switches:
+        _decoding += 1
+        if _decoding == 1:
+            _restore.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            _restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this value
+    try:
+        yield
+    finally:
+        with _switches:
+            _decoding -= 1
+            if _decoding == 0:
+                _restore.close()

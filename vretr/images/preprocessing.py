@@ -1,0 +1,93 @@
+"""How a picture becomes the pixels of a tower's input."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Above this aspect ratio only what the crop keeps is resized: 4000 x 1 would become 896,000 x 224.
+_LONG = 8
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, then crop or pad to a square, as open_clip and timm do with Pillow.
+
+    Attributes:
+        size: side S of the square input.
+        mean, std: per channel for pixels in 0..1; applied by the encoder, not here.
+        interpolation: of the resize, with antialiasing.
+        fit: `crop`: shorter side to S, centre crop; `squash`: to S x S without keeping the aspect
+            ratio; `pad`: longer side to S, centred on black (open_clip's `longest`).
+        crop_fraction: with `crop`, share of the shorter side that is kept (timm's `crop_pct`): it
+            is resized to floor(S / crop_fraction), then S is cropped.
+        gap: large pictures are first shrunk cheaply (JPEG: by decoding at 1/2, 1/4 or 1/8;
+            others: by averaging whole blocks) but not below `gap` times the resize's result.
+            0: never, which gives the same pixels as the reference bit for bit.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    fit: Literal["crop", "squash", "pad"] = "crop"
+    crop_fraction: float = 1.0
+    gap: float = 2.0
+
+    @property
+    def target(self) -> int | None:
+        """The least side that the decoder should deliver: for `images.open(target=...)`."""
+        return math.ceil(self.gap * self._side) if self.gap else None
+
+    def describe(self) -> str:
+        """All that decides the pixels and their scaling, for an encoder's identity."""
+        return repr(self)
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An RGB picture -> uint8 [S, S, 3]."""
+        if self.fit == "squash":
+            image = self._resize(image, self.size, self.size)
+        elif self.fit == "pad":
+            image = self._pad(image)
+        else:
+            image = self._crop(image)
+        return np.asarray(image)
+
+    @property
+    def _side(self) -> int:
+        return math.floor(self.size / self.crop_fraction) if self.fit == "crop" else self.size
+
+    def _resize(
+        self,
+        image: Image.Image,
+        width: int,
+        height: int,
+        *,
+        box: tuple[float, float, float, float] | None = None,
+    ) -> Image.Image:
+        method = Image.Resampling[self.interpolation.upper()]
+        return image.resize((width, height), method, box=box, reducing_gap=self.gap or None)
+
+    def _crop(self, image: Image.Image) -> Image.Image:
+        side, short = self._side, min(image.size)
+        # Rounding of torchvision's Resize (down) and CenterCrop (half to even).
+        width, height = (int(side * length / short) for length in image.size)
+        left, top = (round((length - self.size) / 2) for length in (width, height))
+        if max(image.size) > _LONG * short:
+            across, down = image.width / width, image.height / height
+            right, bottom = left + self.size, top + self.size
+            box = (left * across, top * down, right * across, bottom * down)
+            return self._resize(image, self.size, self.size, box=box)
+        image = self._resize(image, width, height)
+        return image.crop((left, top, left + self.size, top + self.size))
+
+    def _pad(self, image: Image.Image) -> Image.Image:
+        ratio = max(image.size) / self.size
+        width, height = (max(1, round(length / ratio)) for length in image.size)
+        canvas = Image.new("RGB", (self.size, self.size))
+        offset = (self.size - width) // 2, (self.size - height) // 2
+        canvas.paste(self._resize(image, width, height), offset)
+        return canvas
