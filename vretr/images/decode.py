@@ -14,7 +14,8 @@ from vretr.images.formats import FORMATS, HEAD, enable_heif, is_heif
 from vretr.images.modes import to_rgb
 from vretr.paths import display
 
-# The largest photo that phones take today is 16320 x 12240 (199.8 million); as RGB 600 MB.
+# The largest photo that phones take today is 16320 x 12240 (199.8 million). Decoded at full size it
+# takes 800 MB, since Pillow keeps four bytes a pixel for RGB.
 MAX_PIXELS = 200_000_000
 
 _UPRIGHT = {
@@ -61,9 +62,11 @@ def decode(
         return opened.unreadable("empty file")
     image = None
     try:
-        formats: tuple[str, ...] = FORMATS
-        if is_heif(opened.stream.read(HEAD)) and enable_heif():
-            formats = (*FORMATS, "HEIF")
+        formats = FORMATS
+        if is_heif(opened.stream.read(HEAD)):
+            if not enable_heif():
+                return opened.unreadable("HEIC needs vretr[heif]")
+            formats = ("HEIF",)
         opened.stream.seek(0)
         with _pillow_limits(), Image.open(opened.stream, formats=formats) as image:
             if image.width * image.height > max_pixels:
@@ -75,7 +78,7 @@ def decode(
     # What a decoder raises for a broken file is anything: SyntaxError, struct.error, OverflowError,
     # MemoryError ... Here it becomes a value, with its reason; nowhere else is caught so broadly.
     except Exception as error:  # noqa: BLE001
-        return opened.unreadable(_reason(error, opened, image.format if image else None))
+        return opened.unreadable(_reason(error, image.format if image else None))
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -91,17 +94,12 @@ def _too_many_pixels(width: int, height: int, limit: int) -> str:
     return f"{width} x {height} pixels, more than the limit of {limit / 1e6:.0f} million"
 
 
-def _reason(error: Exception, opened: Opened, format: str | None) -> str:
+def _reason(error: Exception, format: str | None) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"more pixels than the limit of {MAX_PIXELS / 1e6:.0f} million"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
         return why(error)
     if isinstance(error, UnidentifiedImageError):
-        opened.stream.seek(0)
-        if is_heif(opened.stream.read(HEAD)) and not enable_heif():
-            return "HEIC needs vretr[heif]"
         return "not a picture of a known format"
     what = "truncated" if "truncated" in str(error).lower() else "damaged"
     detail = display(str(error) or type(error).__name__)[:100]

@@ -122,4 +122,6 @@ def why(error: Exception) -> str:
             errno.ELOOP: "a link that leads in a circle",
         }
         return known.get(error.errno) or os.strerror(error.errno).lower()
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     return str(error) or type(error).__name__

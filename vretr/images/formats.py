@@ -40,7 +40,7 @@ _SUFFIXES = """
 """
 SUFFIXES = frozenset(_SUFFIXES.split())
 
-HEAD = 16  # bytes that the functions below look at
+HEAD = 64  # bytes that the functions below look at
 
 _SIGNATURES = (
     b"\xff\xd8\xff",
@@ -52,8 +52,9 @@ _SIGNATURES = (
     b"\x00\x00\x00\x0cjP  \r\n\x87\n",
     b"\xff\x4f\xff\x51",
 )
-_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
-_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_AVIF = {b"avif", b"avis"}
+_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_EITHER = {b"mif1", b"msf1"}  # the container of both; the further brands tell
 
 
 def looks_like_picture(head: bytes) -> bool:
@@ -64,16 +65,22 @@ def looks_like_picture(head: bytes) -> bool:
     return (
         head.startswith(_SIGNATURES)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS | _AVIF_BRANDS)
+        or bool(_brands(head) & (_AVIF | _HEIF | _EITHER))
     )
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether the file is HEIF (HEIC) by its first bytes, whatever its name says.
+    """Whether the file is HEIF (HEIC) by its first bytes, whatever its name says."""
+    brands = _brands(head)
+    return bool(brands & (_HEIF | _EITHER)) and not brands & _AVIF
 
-    AVIF may carry the general brand `mif1` too, and then Pillow itself can open it.
-    """
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+def _brands(head: bytes) -> set[bytes]:
+    """Brands in the first box of an ISO media file (size, `ftyp`, major, version, further ones)."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12]} | {head[start : start + 4] for start in range(16, end, 4)}
 
 
 def enable_heif() -> bool:

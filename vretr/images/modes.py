@@ -1,5 +1,7 @@
 """Any of Pillow's modes to RGB, so that the picture looks as its maker saw it."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,15 +29,16 @@ def _over_white(image: Image.Image) -> Image.Image:
     return canvas
 
 
-def _grey(values: NDArray[np.generic]) -> Image.Image:
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+def _grey(values: NDArray[Any]) -> Image.Image:
+    if values.dtype.kind == "u":
         return Image.fromarray((values >> 8).astype(np.uint8))
-    numbers = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    numbers = values.astype(np.float32)
+    numbers[~np.isfinite(numbers)] = 0
     low, high = float(numbers.min()), float(numbers.max())
     if values.dtype.kind == "i" and low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
     elif values.dtype.kind == "f" and low >= 0 and high <= 255:
         low, high = 0.0, 1.0 if high <= 1 else 255.0
     numbers -= low
-    numbers *= 255 / max(high - low, np.finfo(np.float32).tiny)
+    numbers *= 255 / (high - low or 1.0)
     return Image.fromarray(np.clip(np.rint(numbers), 0, 255).astype(np.uint8))

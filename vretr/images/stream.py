@@ -88,12 +88,12 @@ def load_pixels(path: Path, preprocessing: Preprocessing) -> Loaded | Unreadable
             image = decode(opened, target=preprocessing.target)
             if opened.changed():
                 return opened.unreadable("changed while it was read")
-        except OSError as error:
+            if isinstance(image, Unreadable):
+                return image
+            pixels = preprocessing.pixels(image)
+        except (OSError, MemoryError) as error:
             return opened.unreadable(why(error))
-    if isinstance(image, Unreadable):
-        return image
-    file = File(path, opened.size, opened.mtime_ns, digest)
-    return file, preprocessing.pixels(image)
+    return File(path, opened.size, opened.mtime_ns, digest), pixels
 
 
 def read_ahead(

@@ -47,11 +47,11 @@ def find(
     sorted by the bytes of their names. Only the names of the folders on the way are in memory.
 
     A root that is a file is taken as it is, hidden or of unknown suffix. In folders these are
-    taken: files with the suffix of a format that is read (`formats.SUFFIXES`, any case), and files whose
-    name has no dot and whose first bytes are those of a picture. Left out without a word:
+    taken: files with the suffix of a format that is read (`formats.SUFFIXES`, any case), and files
+    whose name has no dot and whose first bytes are those of a picture. Left out without a word:
     hidden files and folders (so `._x.jpg`, `.git` and `.vretr` too), `node_modules`, `@eaDir`,
-    recycle bins and the like, folders that hold `.nomedia` or a `CACHEDIR.TAG` (unless they are a root),
-    pipes, sockets and devices.
+    recycle bins and the like, folders that hold `.nomedia` or a `CACHEDIR.TAG` (unless they are a
+    root), pipes, sockets and devices.
 
     Links to files are followed. Links to folders too, after everything else, so that a folder
     reached both ways keeps its real path; each real folder is visited once, and a link to a folder

@@ -14,7 +14,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from traceback import format_exc
+from typing import Generic, TypeVar
 
 from vretr.errors import VretrError
 from vretr.images.files import Unreadable, unreadable
@@ -45,13 +46,19 @@ class Worker(Generic[Result]):
         self._starting = Lock()
 
     def __call__(self, path: Path) -> Result | Unreadable:
-        """`task(path)`, or that the file crashed the decoder twice or took too long."""
+        """`task(path)`, or that the file crashed the decoder twice or took too long.
+
+        What `task` raises is raised here.
+        """
         reason = ""
         for _ in range(2):  # the first crash may be somebody else's doing (a kill, full memory)
             connection = self._connected()
             try:
                 connection.send(path)
-                return connection.recv()
+                result = connection.recv()
+                if isinstance(result, Exception):
+                    raise result
+                return result
             except (EOFError, ConnectionError):
                 status = self._end()
             if status == -signal.SIGALRM:
@@ -115,7 +122,11 @@ def serve(descriptor: int) -> None:
             # The alarm's default action ends the process even inside a C call, and even when the
             # parent is gone.
             signal.setitimer(signal.ITIMER_REAL, timeout)
-            result: Any = task(path)
+            try:
+                result = task(path)
+            except Exception as error:  # noqa: BLE001 - the parent raises it
+                error.add_note(f"In a decoding process:\n{format_exc()}")
+                result = error
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(result)
 
