@@ -1,0 +1,227 @@
+"""`vretr query`: words and pictures in, photos out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import console
+from cli.options import starting
+from vretr.errors import UsageError
+from vretr.paths import json_fields
+
+if TYPE_CHECKING:
+    from vretr.index import Hit
+    from vretr.query import Query, Searcher
+
+ASKING, SEARCHING, COMPOSING, SHOWING = "What is asked", "Where", "How", "What comes out"
+COMPOSERS = ("sum", "image", "text")
+
+
+def _terms(help: str, metavar: str) -> Any:
+    """An option that may be given several times."""
+    return typer.Option(
+        default_factory=list, help=help, metavar=metavar, rich_help_panel=ASKING, show_default=False
+    )
+
+
+def query(
+    ctx: typer.Context,
+    *,
+    text: Annotated[list[str], _terms("Words for what is looked for; repeatable.", "WORDS")],
+    image: Annotated[list[Path], _terms("A picture of it; repeatable.", "FILE")],
+    not_text: Annotated[list[str], _terms("Words for what is not wanted.", "WORDS")],
+    not_image: Annotated[list[Path], _terms("A picture of what is not wanted.", "FILE")],
+    text_weight: Annotated[
+        list[float],
+        _terms("Weight of each --text, in the same order; all or none.", "NUMBER"),
+    ],
+    image_weight: Annotated[list[float], _terms("Weight of each --image.", "NUMBER")],
+    not_text_weight: Annotated[list[float], _terms("Weight of each --not-text.", "NUMBER")],
+    not_image_weight: Annotated[list[float], _terms("Weight of each --not-image.", "NUMBER")],
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            help="Queries to answer, one a line: words, or a JSON object by these options' names. "
+            "Answers are JSON, one a line, in the same order. - reads stdin.",
+            metavar="FILE|-",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            rich_help_panel=ASKING,
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="The index.", metavar="DIR", rich_help_panel=SEARCHING),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--in",
+            help="A folder that was indexed. Without either: VRETR_INDEX, else the nearest index "
+            "from here upwards, else the one directly below.",
+            metavar="FOLDER",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = None,
+    filter: Annotated[
+        str | None,
+        typer.Option(
+            help="Only files whose name, or path from the indexed folder, matches: '*.png', "
+            "'2023/*'. * also matches slashes; capitals count.",
+            metavar="GLOB",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = None,
+    composer: Annotated[
+        str,
+        typer.Option(
+            help="How pictures and words become one query: sum, image (the words count nothing), "
+            "text (the pictures count nothing), or the path of a trained composer's run.",
+            metavar="NAME",
+            autocompletion=starting(COMPOSERS),
+            rich_help_panel=COMPOSING,
+        ),
+    ] = "sum",
+    picture_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the pictures where there are words as well, for sum.",
+            min=0,
+            max=1,
+            metavar="0..1",
+            rich_help_panel=COMPOSING,
+        ),
+    ] = None,
+    include_self: Annotated[
+        bool,
+        typer.Option(
+            "--include-self",
+            help="Let the query photo and its exact copies be found, too.",
+            rich_help_panel=COMPOSING,
+        ),
+    ] = False,
+    k: Annotated[
+        int, typer.Option("-k", help="How many photos.", min=1, rich_help_panel=SHOWING)
+    ] = 10,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Only photos that score at least this.", rich_help_panel=SHOWING),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object a line.", rich_help_panel=SHOWING),
+    ] = False,
+    nul: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="End each path with NUL.", rich_help_panel=SHOWING),
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page with thumbnails, too.",
+            metavar="FILE",
+            dir_okay=False,
+            rich_help_panel=SHOWING,
+        ),
+    ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page of --html.", rich_help_panel=SHOWING)
+    ] = False,
+) -> None:
+    """Find photos by words, by picture or by both.
+
+    On a terminal a table, in a pipe one path a line, best first. Exit codes: 0 done, also where
+    nothing was found; 2 wrong usage; 3 some queries of a batch could not be answered; 4 there is no
+    index, or its encoder is not here.
+    """
+    terms: dict[str, Any] = {
+        "text": text,
+        "image": image,
+        "not_text": not_text,
+        "not_image": not_image,
+        "text_weight": text_weight,
+        "image_weight": image_weight,
+        "not_text_weight": not_text_weight,
+        "not_image_weight": not_image_weight,
+    }
+    rest: dict[str, Any] = {
+        "k": k,
+        "min_score": min_score,
+        "filter": filter,
+        "include_self": include_self,
+    }
+    if as_json and nul:
+        ctx.fail("Give --json or -0, not both.")
+    if open_page and html is None:
+        ctx.fail("--open opens the page that --html FILE writes.")
+
+    from vretr.index import locate
+    from vretr.query import Query, Searcher
+
+    def search() -> Searcher:
+        return Searcher.open(
+            locate(index, folder), composer=composer, picture_weight=picture_weight
+        )
+
+    if batch is not None:
+        if any(terms.values()) or html or nul:
+            ctx.fail("With --batch, each line says what is asked; no --text, --image, --html, -0.")
+        from cli.batch import answer_lines
+
+        searcher = search()
+        source = 0 if str(batch) == "-" else batch
+        with open(source, "rb", closefd=source != 0) as lines:
+            raise typer.Exit(answer_lines(lines, searcher, rest))
+
+    asked = Query(**terms, **rest)
+    searcher = search()
+    hits = searcher.answer(asked)
+    show(hits, as_json=as_json, nul=nul)
+    if not hits:
+        console.note(f"Nothing found among {len(searcher.index):,} photos.")
+    if html:
+        write_page(html, searcher, asked, hits)
+        if open_page:
+            launch(html)
+
+
+def show(hits: Sequence["Hit"], *, as_json: bool, nul: bool) -> None:
+    """The hits on stdout."""
+    if as_json:
+        for hit in hits:
+            console.print_json(hit_object(hit))
+    elif console.is_tty() and not nul:
+        if hits:
+            rows = [(hit.rank, float(hit.score), hit.path) for hit in hits]
+            console.table(("", "score", "photo"), rows)
+    else:
+        for hit in hits:
+            console.print_path(hit.path, nul=nul)
+
+
+def hit_object(hit: "Hit") -> dict[str, Any]:
+    """A hit as `--json` writes it; the path is what a pipe would get."""
+    return {**json_fields(console.shown(hit.path)), "score": float(hit.score), "rank": hit.rank}
+
+
+def write_page(page: Path, searcher: "Searcher", asked: "Query", hits: Sequence["Hit"]) -> None:
+    """`--html`."""
+    from vretr import gallery
+
+    if not page.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {page.parent} to write {page.name} to.")
+    root, encoder = searcher.index.root, searcher.encoder.name
+    about = f"{len(hits)} of {len(searcher.index):,} photos in {root}, seen by {encoder}"
+    gallery.write(page, asked, hits, root=root, about=about)
+    console.note(f"Wrote {console.shown(page)}")
+
+
+def launch(page: Path) -> None:
+    """`--open`."""
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        console.warn(f"no browser was found; open {console.shown(page)} yourself")

@@ -1,0 +1,266 @@
+"""A query - pictures and words, wanted and not - and its answer from an index.
+
+searcher = Searcher.open(locate())
+hits = searcher.answer(Query(image=["cat.jpg"], text=["in the snow"], k=5))
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vretr import images
+from vretr.composers import Composer, Negatives, Vectors, Weights, load_composer
+from vretr.encoders import Encoder, load_encoder
+from vretr.errors import MismatchError, UsageError, VretrError
+from vretr.index import Hit, Index
+from vretr.paths import display
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURES_AT_ONCE = 32  # query photos that are decoded and encoded together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What is asked: the options of `vretr query` by their names.
+
+    A list of weights is as long as the list of its terms, or empty for all 1.
+
+    Raises:
+        UsageError: nothing is asked, or a value is impossible.
+    """
+
+    text: Sequence[str] = ()
+    image: Sequence[Path] = ()
+    not_text: Sequence[str] = ()
+    not_image: Sequence[Path] = ()
+    text_weight: Sequence[float] = ()
+    image_weight: Sequence[float] = ()
+    not_text_weight: Sequence[float] = ()
+    not_image_weight: Sequence[float] = ()
+    k: int = 10
+    min_score: float | None = None
+    filter: str | None = None  # glob on the path relative to the index's root, or on the name
+    include_self: bool = False  # whether the query photo and its copies may be hits
+
+    def __post_init__(self) -> None:
+        for term in TERMS:
+            terms, weights = getattr(self, term), getattr(self, f"{term}_weight")
+            option = "--" + term.replace("_", "-")
+            if weights and len(weights) != len(terms):
+                raise UsageError(
+                    f"{len(terms)} x {option} but {len(weights)} x {option}-weight: "
+                    "give one weight for each, in the same order, or none."
+                )
+            if not all(0 < weight < float("inf") for weight in weights):
+                raise UsageError(f"{option}-weight must be a positive number.")
+        if not (self.text or self.image or self.not_text or self.not_image):
+            raise UsageError("Nothing is asked: give --text, --image, --not-text or --not-image.")
+        if not all(words.strip() for words in (*self.text, *self.not_text)):
+            raise UsageError("There are no words in one of the texts.")
+        if self.k < 1:
+            raise UsageError(f"-k must be at least 1, not {self.k}.")
+
+    @property
+    def weights(self) -> Weights:
+        """As a Composer takes them."""
+        return Weights(
+            references=self.image_weight,
+            texts=self.text_weight,
+            negative_references=self.not_image_weight,
+            negative_texts=self.not_text_weight,
+        )
+
+
+TERMS = ("text", "image", "not_text", "not_image")
+
+Answer = list[Hit] | VretrError
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """A query photo: its content hash and its vector."""
+
+    digest: bytes
+    vector: Vectors  # [dim]
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """A query as a Composer takes it, and the photos in it that are no answer to it."""
+
+    references: Vectors
+    texts: Sequence[str]
+    negatives: Negatives
+    weights: Weights
+    itself: frozenset[bytes]
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """An index together with the encoder it was made with and a composer."""
+
+    index: Index
+    encoder: Encoder
+    composer: Composer
+
+    @classmethod
+    def open(
+        cls, where: Path, *, composer: str = "sum", picture_weight: float | None = None
+    ) -> "Searcher":
+        """Opens the index at `where`.
+
+        Raises:
+            MismatchError: there is none, or its encoder is not what goes by that name here.
+            UsageError: no such composer.
+        """
+        index = Index.open(where)
+        encoder = load_encoder(index.encoder)
+        if encoder.identity != index.identity:
+            raise MismatchError(
+                f"The index of {display(index.root)} was made with {index.encoder} "
+                f"[{index.identity}], but what goes by that name here is [{encoder.identity}]: "
+                f"run `vretr index --rebuild {display(index.root)}`, or install what was used then."
+            )
+        return cls(index, encoder, load_composer(composer, encoder, picture_weight=picture_weight))
+
+    def answer(self, query: Query) -> list[Hit]:
+        """The hits, best first.
+
+        Raises:
+            UsageError: a picture is missing, or the encoder does not read words.
+            VretrError: a picture cannot be read.
+        """
+        (found,) = self.answer_all([query])
+        if isinstance(found, VretrError):
+            raise found
+        return found
+
+    def answer_all(self, queries: Sequence[Query]) -> list[Answer]:
+        """An answer for each query in order; what is wrong with one query does not harm another.
+
+        All words are encoded together, photos that are not in the index likewise, and queries
+        that look for hits of one kind share one pass over the index.
+        """
+        photos = self._see({path for query in queries for path in (*query.image, *query.not_image)})
+        answers: list[Answer] = [[] for _ in queries]
+        terms: dict[int, _Terms] = {}
+        for number, query in enumerate(queries):
+            try:
+                terms[number] = self._terms(query, photos)
+            except VretrError as problem:
+                answers[number] = problem
+        alike = defaultdict(list)
+        for (number, term), vector in zip(
+            terms.items(), self._compose([*terms.values()]), strict=True
+        ):
+            if isinstance(vector, VretrError):
+                answers[number] = vector
+            else:
+                query = queries[number]
+                kind = query.k, query.min_score, query.filter, term.itself
+                alike[kind].append((number, vector))
+        for (k, min_score, glob, itself), members in alike.items():
+            numbers, vectors = zip(*members, strict=True)
+            found = self.index.search_batch(
+                np.stack(vectors),
+                k,
+                keep=None if glob is None else self._matches(glob),
+                min_score=min_score,
+                without=itself,
+            )
+            for number, hits in zip(numbers, found, strict=True):
+                answers[number] = hits
+        return answers
+
+    def _terms(self, query: Query, photos: Mapping[Path, _Photo | VretrError]) -> _Terms:
+        def seen(paths: Sequence[Path]) -> list[_Photo]:
+            for path in paths:
+                if isinstance(problem := photos[path], VretrError):
+                    raise problem
+            return [photo for path in paths if isinstance(photo := photos[path], _Photo)]
+
+        if (query.text or query.not_text) and not self.encoder.reads_text:
+            raise UsageError(
+                f"{self.encoder.name}, which this index was made with, reads no words: ask by "
+                "picture, or make an index with an encoder that reads words (`vretr encoders`)."
+            )
+        wanted, unwanted = seen(query.image), seen(query.not_image)
+        return _Terms(
+            references=self._stack(wanted),
+            texts=query.text,
+            negatives=Negatives(self._stack(unwanted), query.not_text),
+            weights=query.weights,
+            itself=frozenset(() if query.include_self else (photo.digest for photo in wanted)),
+        )
+
+    def _stack(self, photos: Sequence[_Photo]) -> Vectors:
+        rows = [photo.vector for photo in photos]
+        return np.stack(rows) if rows else np.zeros((0, self.encoder.dim), dtype=np.float32)
+
+    def _compose(self, terms: Sequence[_Terms]) -> list[Vectors | VretrError]:
+        """One vector a query; a composer that refuses one of several is asked for each alone."""
+        try:
+            vectors = self.composer.compose_batch(
+                [term.references for term in terms],
+                [term.texts for term in terms],
+                [term.negatives for term in terms],
+                weights=[term.weights for term in terms],
+            )
+        except VretrError as problem:
+            if len(terms) == 1:
+                return [problem]
+            return [found for term in terms for found in self._compose([term])]
+        return [vector if vector.any() else UsageError(CANCELLED) for vector in vectors]
+
+    def _see(self, paths: Collection[Path]) -> dict[Path, _Photo | VretrError]:
+        """Each photo's vector: the stored one where the index has its content, else encoded now."""
+        photos: dict[Path, _Photo | VretrError] = {}
+        unknown: list[tuple[Path, bytes]] = []
+        for path in paths:
+            if not path.is_file():
+                photos[path] = UsageError(f"There is no picture {display(path)}.")
+            elif isinstance(file := images.digest(path), images.Unreadable):
+                photos[path] = _unreadable(file)
+            elif (vector := self.index.vector_of(file.digest)) is not None:
+                photos[path] = _Photo(file.digest, vector)
+            else:
+                unknown.append((path, file.digest))
+        for start in range(0, len(unknown), PICTURES_AT_ONCE):
+            photos |= self._encode(unknown[start : start + PICTURES_AT_ONCE])
+        return photos
+
+    def _encode(self, files: Sequence[tuple[Path, bytes]]) -> dict[Path, _Photo | VretrError]:
+        target = self.encoder.preprocessing.target
+        photos: dict[Path, _Photo | VretrError] = {}
+        pictures: dict[tuple[Path, bytes], Image] = {}
+        for path, digest in files:
+            picture = images.open(path, target=target)
+            if isinstance(picture, images.Unreadable):
+                photos[path] = _unreadable(picture)
+            else:
+                pictures[path, digest] = picture
+        if pictures:
+            vectors = self.encoder.encode_images([*pictures.values()])
+            for (path, digest), vector in zip(pictures, vectors, strict=True):
+                photos[path] = _Photo(digest, vector)
+        return photos
+
+    def _matches(self, glob: str) -> Callable[[Path], bool]:
+        """Whether a path below the index's root, or its name, matches; `*` also matches slashes."""
+        pattern = re.compile(translate(glob))
+        return lambda path: bool(pattern.match(path.name) or pattern.match(str(path)))
+
+
+CANCELLED = "The parts of the query cancel one another out: nothing is left to look for."
+
+
+def _unreadable(file: images.Unreadable) -> VretrError:
+    return VretrError(f"{display(file.path)} cannot be read as a picture: {file.reason}.")
