@@ -1,0 +1,178 @@
+"""What an open_clip model is made of, found out without importing open_clip or torch.
+
+Preprocessing and activation belong to the weights, not to the architecture: mean, deviation,
+interpolation and fit differ between weights of one architecture, and OpenAI's, DFN's and MetaCLIP's
+weights want QuickGELU. open_clip only warns of the wrong activation, and not at all for a file;
+here it is an error wherever it can be known.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vretr.encoders import catalogue
+from vretr.encoders.files import Source, fetch
+from vretr.encoders.names import RANDOM, SHORT_NAMES, Spec
+from vretr.errors import UsageError, VretrError
+from vretr.images import Preprocessing
+from vretr.paths import display
+
+log = logging.getLogger(__name__)
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_pytorch_model.bin"  # as open_clip names the file in a repository
+_QUICK = "-quickgelu"
+_FITS = {"shortest": "crop", "squash": "squash", "longest": "pad"}
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """An open_clip model before it is built."""
+
+    model: Mapping[str, Any]  # open_clip's model_cfg: embed_dim, vision_cfg, text_cfg, ...
+    preprocessing: Preprocessing
+    weights: Path | None  # None: random
+    folder: Path | None = None  # where a local model's tokenizer lies, if it has its own
+
+
+def blueprint(spec: Spec) -> Blueprint:
+    """Of a name of kind open_clip, hf-hub or local-dir; fetches what is not on this machine.
+
+    Raises:
+        UsageError: weights that were trained with another activation than the architecture's.
+        VretrError: something is missing or damaged.
+    """
+    if spec.kind == "hf-hub":
+        card = fetch(Source(spec.model, (CONFIG,)))
+        return _of_folder(card, fetch(Source.of_weights(spec.model, WEIGHTS)))
+    if spec.kind == "local-dir":
+        assert spec.path is not None
+        return _of_folder(spec.path / CONFIG, _weights_in(spec.path), folder=spec.path)
+    model = catalogue.architecture(spec.model)
+    if spec.path is not None:
+        tag, entry = recognise(spec.model, spec.path) or ("", None)
+        _check_activation(spec, tag, entry or {})
+        return Blueprint(model, _preprocessing_of_file(spec, model, entry), spec.path)
+    if spec.tag == RANDOM:
+        return Blueprint(model, _preprocessing(model, {}), None)
+    entry = catalogue.weights()[spec.model][spec.tag]
+    _check_activation(spec, spec.tag, entry)
+    weights = fetch(source_of(spec), licence=licence_of(spec))
+    return Blueprint(model, _preprocessing(model, entry), weights)
+
+
+def source_of(spec: Spec) -> Source:
+    """Where the hub has the weights of an `ARCH/PRETRAINED`."""
+    place = catalogue.weights()[spec.model][spec.tag]["hf_hub"]  # ORG/NAME/ or ORG/NAME/FILE
+    repository, _, file = place.rpartition("/")
+    return Source.of_weights(repository, file or WEIGHTS)
+
+
+def licence_of(spec: Spec) -> str:
+    """Licence of the weights, where we know it."""
+    short = next((key for key, name in SHORT_NAMES.items() if name == f"{spec.model}/{spec.tag}"), "")
+    card = catalogue.card(short or f"{spec.model}/{spec.tag}")
+    return card.licence if card else "see the model card"
+
+
+def recognise(architecture: str, path: Path) -> tuple[str, dict[str, Any]] | None:
+    """Which published weights a file is by its place in a hub cache or its name: (tag, entry)."""
+    entries = catalogue.weights().get(architecture.removesuffix(_QUICK), {})
+    for tag, entry in entries.items():
+        repository = entry["hf_hub"].split("/")[:2]
+        folders = path.parts[:-1]
+        if "--".join(["models", *repository]) in folders or tuple(repository) == folders[-2:]:
+            return tag, entry
+        if path.name and path.name == entry.get("url", "").rpartition("/")[2]:
+            return tag, entry
+    stem = path.stem.lower().replace("-", "_")
+    named = [tag for tag in entries if tag in stem]
+    return (tag := max(named, key=len), entries[tag]) if named else None
+
+
+def _check_activation(spec: Spec, tag: str, entry: Mapping[str, Any]) -> None:
+    """Refuses weights whose activation is known and is not the architecture's."""
+    base = spec.model.removesuffix(_QUICK)
+    if not tag or base + _QUICK not in catalogue.architectures():
+        return
+    right = base + _QUICK if entry.get("quick_gelu") else base
+    if right != spec.model:
+        rest = f"@{display(spec.path)}" if spec.path else f"/{tag}"
+        raise UsageError(
+            f"The weights {tag} were trained with {'QuickGELU' if right != base else 'exact GELU'}, "
+            f"which {spec.model} does not compute: write {right}{rest}."
+        )
+
+
+def _of_folder(card: Path, weights: Path, *, folder: Path | None = None) -> Blueprint:
+    config = _read(card)
+    model = config.get("model_cfg", config)
+    if not {"embed_dim", "vision_cfg", "text_cfg"} <= model.keys():
+        raise VretrError(f"{display(card)} does not describe an open_clip model.")
+    return Blueprint(model, _preprocessing(model, config.get("preprocess_cfg", {})), weights, folder)
+
+
+def _read(card: Path) -> dict[str, Any]:
+    try:
+        return json.loads(card.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VretrError(f"There is no {card.name} in {display(card.parent)}.") from None
+    except ValueError as error:
+        raise VretrError(f"{display(card)} is not JSON: {error}.") from error
+
+
+def _weights_in(folder: Path) -> Path:
+    """The folder's weights under one of the hub's names, or its only safetensors file."""
+    for name in ("open_clip_model.safetensors", "model.safetensors", WEIGHTS):
+        if (path := folder / name).is_file():
+            return path
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        raise VretrError(
+            f"{display(folder)} should hold one open_clip_model.safetensors or {WEIGHTS}."
+        )
+    return found[0]
+
+
+def _preprocessing_of_file(
+    spec: Spec, model: Mapping[str, Any], entry: Mapping[str, Any] | None
+) -> Preprocessing:
+    """Of the published weights that the file is; else what is beside it; else what all weights of
+    the architecture share; else CLIP's, with a warning."""
+    assert spec.path is not None
+    if entry is not None:
+        return _preprocessing(model, entry)
+    if (card := spec.path.with_name(CONFIG)).is_file():
+        return _preprocessing(model, _read(card).get("preprocess_cfg", {}))
+    known = catalogue.weights().get(spec.model, {}).values()
+    possible = {_preprocessing(model, entry) for entry in known} or {_preprocessing(model, {})}
+    if len(possible) == 1:
+        return possible.pop()
+    usual = _preprocessing(model, {})
+    log.warning(
+        "How pictures are prepared depends on which weights %s holds; CLIP's way is taken (%s). "
+        "Put its %s beside it if that is wrong.",
+        spec.path.name,
+        usual.describe(),
+        CONFIG,
+    )
+    return usual
+
+
+def _preprocessing(model: Mapping[str, Any], config: Mapping[str, Any]) -> Preprocessing:
+    """From open_clip's preprocess_cfg or an entry of its table; what is absent is OpenAI's."""
+    size = model["vision_cfg"].get("image_size", 224)
+    if not isinstance(size, int):
+        if len(set(size)) != 1:
+            raise VretrError(f"This model takes pictures of {size} pixels; only squares are read.")
+        size = size[0]
+    return Preprocessing(
+        size=size,
+        mean=tuple(config.get("mean") or catalogue.OPENAI_MEAN),
+        std=tuple(config.get("std") or catalogue.OPENAI_STD),
+        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+        fit=_FITS[config.get("resize_mode") or "shortest"],
+    )

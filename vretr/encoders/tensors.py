@@ -1,0 +1,159 @@
+"""Named tensors in files: safetensors, or torch's format read with `weights_only=True`.
+
+Nothing here runs code from a file: TorchScript archives and pickles of objects are refused.
+"""
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vretr import paths
+from vretr.errors import VretrError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+def open_tensors(path: Path) -> Mapping[str, "Tensor"]:
+    """The tensors of a file by name; from safetensors each is read when asked for.
+
+    A training checkpoint's `state_dict` is taken out of it, and the `module.` that data-parallel
+    training puts before every name is left away.
+
+    Raises:
+        VretrError: the file is missing, damaged, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise VretrError(f"There is no file of weights at {paths.display(path)}.")
+    try:
+        found = _Safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    except _damage() as error:
+        raise VretrError(
+            f"{paths.display(path)} cannot be read as weights: {str(error).splitlines()[0]}"
+        ) from error
+    if found and all(name.startswith("module.") for name in found):
+        return {name.removeprefix("module."): found[name] for name in found}
+    return found
+
+
+class _Safetensors(Mapping[str, "Tensor"]):
+    def __init__(self, path: Path) -> None:
+        from safetensors import safe_open
+
+        self._file = safe_open(path, framework="pt")
+        self._names = list(self._file.keys())
+
+    def __getitem__(self, name: str) -> "Tensor":
+        return self._file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _torch_file(path: Path) -> dict[str, "Tensor"]:
+    import torch
+
+    if _is_torchscript(path):
+        raise VretrError(
+            f"{paths.display(path)} is a TorchScript archive, a program and not only weights; "
+            "it is not run. Take the safetensors file of the same model."
+        )
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise VretrError(f"{paths.display(path)} holds no tensors by name.")
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    from safetensors import SafetensorError
+
+    return (SafetensorError, UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile)
+
+
+def load_strictly(module: "nn.Module", tensors: Mapping[str, "Tensor"], *, what: str) -> None:
+    """Copies the tensors into the module; every one must have its place, and every place its one.
+
+    Raises:
+        VretrError: names or shapes differ; the message shows the first few.
+    """
+    places = module.state_dict()
+    missing = [name for name in places if name not in tensors]
+    extra = [name for name in tensors if name not in places]
+    other = [
+        f"{name} {list(tensors[name].shape)} instead of {list(place.shape)}"
+        for name, place in places.items()
+        if name in tensors and tensors[name].shape != place.shape
+    ]
+    problems = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for kind, names in (("missing", missing), ("too many", extra), ("of another shape", other))
+        if names
+    ]
+    if problems:
+        raise VretrError(f"These weights do not fit {what}: tensors {'; '.join(problems)}.")
+    module.load_state_dict(dict(tensors))
+
+
+def digest(tensors: Mapping[str, "Tensor"]) -> str:
+    """Fingerprint of names, shapes and values, whatever the file, its order or its dtype.
+
+    Values are compared as float32: a file that stores float32 numbers which float16 can hold has
+    the same digest as its float16 twin.
+    """
+    hasher = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name].detach()
+        values = (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        hasher.update(f"{name} {values.dtype.str} {values.shape} ".encode())
+        hasher.update(np.ascontiguousarray(values).data)
+    return hasher.hexdigest()
+
+
+def remembered_digest(path: Path, tensors: Mapping[str, "Tensor"] | None = None) -> str:
+    """`digest` of a file's tensors, kept in VRETR_HOME for as long as size and mtime stay.
+
+    A query that only asks whether an index fits its encoder need not read 600 MB again.
+    """
+    status = path.stat()
+    stamp = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    key = hashlib.blake2b(stamp["path"].encode("utf-8", "surrogateescape"), digest_size=16)
+    note = paths.home() / "digests" / f"{key.hexdigest()}.json"
+    if (known := _read(note)) and {**known, "digest": ""} == {**stamp, "digest": ""}:
+        return known["digest"]
+    found = digest(open_tensors(path) if tensors is None else tensors)
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with paths.atomic_write(note) as file:
+            file.write(json.dumps({**stamp, "digest": found}).encode())
+    except OSError as error:
+        log.info("The digest of %s is not remembered: %s", path.name, error)
+    return found
+
+
+def _read(note: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(note.read_bytes())
+    except (FileNotFoundError, PermissionError, json.JSONDecodeError):
+        return None
