@@ -1,0 +1,99 @@
+"""`Lite`: the towers and the heads as an Encoder. Imports torch only to look at pictures."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vretr.encoders.lite.files import PINNED
+from vretr.encoders.lite.heads import SHIPPED, Heads
+from vretr.encoders.lite.shape import DIM, PREPROCESSING
+from vretr.encoders.lite.text_tower import TextTower
+from vretr.encoders.loading import Precision
+
+if TYPE_CHECKING:
+    from vretr.encoders.base import Images
+    from vretr.encoders.lite.image_tower import ImageTower
+
+
+class Lite:
+    """The built-in encoder: 640 numbers, pictures at 224 pixels, English words."""
+
+    reads_text = True
+    dim = DIM
+    preprocessing = PREPROCESSING
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        heads: Path = SHIPPED,
+        weights: Path | None = None,
+        name: str = "lite",
+    ) -> None:
+        """Reads the heads; each tower is loaded when it is first needed.
+
+        Args:
+            device: where the image tower computes; words are read on the CPU.
+            precision: of the image tower.
+            heads: a safetensors file of `vretr train lite`.
+            weights: a folder with the towers' files instead of the packages that carry them.
+            name: the name that makes this encoder again.
+
+        Raises:
+            VretrError: a file of the towers is missing or altered, when that tower is needed.
+        """
+        self.name = name
+        self._device, self._precision, self._weights = device, precision, weights
+        self._heads_path = heads
+        self._heads = Heads.load(heads)
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of the towers' pinned files, the heads' tensors and the preprocessing."""
+        digest = hashlib.sha256()
+        for _, _, pin in PINNED.values():
+            digest.update(pin.encode())
+        for name, tensor in sorted(self._heads.tensors.items()):
+            digest.update(name.encode() + tensor.tobytes())
+        digest.update(PREPROCESSING.describe().encode())
+        return f"lite-{digest.hexdigest()[:24]}"
+
+    @cached_property
+    def _text_tower(self) -> TextTower:
+        return TextTower(self._weights)
+
+    @cached_property
+    def _image_tower(self) -> "ImageTower":
+        from vretr.encoders.lite.image_tower import ImageTower
+
+        # Its convolutions in bf16 leave cosine 0.998, too far from float32 to be chosen unasked.
+        precision = "fp32" if self._precision == "auto" else self._precision
+        return ImageTower(device=self._device, precision=precision, folder=self._weights)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentences -> float32 [B, 640], unit length."""
+        if not texts:
+            return np.zeros((0, DIM), np.float32)
+        return self._heads.texts(self._text_tower(texts))
+
+    def encode_images(self, images: "Images") -> NDArray[np.float32]:
+        """PIL pictures or uint8 pixels [B, 3, 224, 224] -> float32 [B, 640], unit length."""
+        import torch
+
+        from vretr.encoders.pixels import uint8_pixels
+
+        pixels = uint8_pixels(images, PREPROCESSING)
+        with torch.inference_mode():
+            seen = self._image_tower(pixels)
+        return self._heads.images(*(part.cpu().numpy() for part in seen))
+
+
+def load(path: Path, device: str = "auto") -> Lite:
+    """The encoder with the heads of a Run of `vretr train lite`."""
+    return Lite(device=device, heads=path / "model.safetensors", name=str(path))

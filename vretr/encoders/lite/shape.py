@@ -1,0 +1,20 @@
+"""Sizes and preprocessing of `lite`, for whoever must not import torch."""
+
+from vretr.images import Preprocessing
+
+FEATURES = 1280  # pooled features of EfficientNet-Lite0
+CLASSES = 1000  # ImageNet-1K
+COLOUR_BINS = 128  # 4x4x4 RGB cells of the whole picture and of its centre
+TEXT = 384  # MiniLM sentence vector
+LEARNED = 256  # width of the learned part of the joint space
+DIM = LEARNED + TEXT  # the learned part, then the class-name part
+
+PREPROCESSING = Preprocessing(
+    size=224,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    interpolation="bicubic",
+    # The whole picture: at the margins may lie what somebody searches for, and the photos that
+    # the heads were trained on are squashed to squares already.
+    fit="squash",
+)
