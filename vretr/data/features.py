@@ -1,0 +1,156 @@
+"""Vectors of pictures and of texts, cached on disk.
+
+A cache file holds the vectors of up to `SHARD` inputs and is named by a digest of the encoder's
+identity, of how it computes (`variant`, say device and precision) and of these inputs (of a
+picture: path, size and time of change). So no vector is ever taken for that of another encoder or
+of a changed picture; an interrupted run keeps its finished files, and so does a list that only
+grew at its end. The files lie in `features/` of vretr's cache
+and may be deleted at any time.
+"""
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vretr import images
+from vretr.data.sources import SHOWN
+from vretr.encoders.base import Encoder
+from vretr.errors import MismatchError
+from vretr.paths import atomic_write, display, home
+
+log = logging.getLogger(__name__)
+
+Vectors = NDArray[np.float32]
+Input = TypeVar("Input")
+
+SHARD = 2048  # inputs a file: what an interruption can cost at most
+TEXTS = 256  # texts that are encoded in one call
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def image_features(
+    encoder: Encoder,
+    paths: Sequence[Path],
+    *,
+    variant: str = "",
+    batch_size: int = 32,
+    workers: int | None = None,
+) -> Vectors:
+    """Unit vectors float32 [N, dim] of N pictures.
+
+    Raises:
+        MismatchError: pictures cannot be read; all of a shard are counted and the first are named.
+    """
+    say = _Progress("pictures", len(paths))
+
+    def encode(shard: Sequence[Path]) -> Iterator[Vectors]:
+        unreadable: list[images.Unreadable] = []
+        for batch in images.batches(
+            shard, encoder.preprocessing, batch_size=batch_size, workers=workers
+        ):
+            unreadable += batch.unreadable
+            if batch.files and not unreadable:  # once one is missing, only count the others
+                yield encoder.encode_images(batch.pixels)
+            say.advance(len(batch.files))
+        _refuse(unreadable)
+
+    absolute = [path.absolute() for path in paths]
+    return _cached(encoder, absolute, variant=variant, name=_state, encode=encode)
+
+
+def text_features(encoder: Encoder, texts: Sequence[str], *, variant: str = "") -> Vectors:
+    """Unit vectors float32 [N, dim] of N texts."""
+    say = _Progress("texts", len(texts))
+
+    def encode(shard: Sequence[str]) -> Iterator[Vectors]:
+        for start in range(0, len(shard), TEXTS):
+            batch = shard[start : start + TEXTS]
+            yield encoder.encode_texts(batch)
+            say.advance(len(batch))
+
+    return _cached(encoder, texts, variant=variant, name=_bytes, encode=encode)
+
+
+def _cached(
+    encoder: Encoder,
+    inputs: Sequence[Input],
+    *,
+    variant: str,
+    name: Callable[[Input], bytes],
+    encode: Callable[[Sequence[Input]], Iterator[Vectors]],
+) -> Vectors:
+    folder = home() / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    vectors = np.empty((len(inputs), encoder.dim), dtype=np.float32)
+    for start in range(0, len(inputs), SHARD):
+        shard, part = inputs[start : start + SHARD], vectors[start : start + SHARD]
+        file = folder / f"{_key(encoder.identity, variant, *map(name, shard))}.npy"
+        if not _read(file, out=part):
+            np.concatenate(list(encode(shard)), out=part)
+            with atomic_write(file) as stream:
+                np.save(stream, part, allow_pickle=False)
+    return vectors
+
+
+def _key(identity: str, variant: str, *names: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in (identity.encode(), variant.encode(), *names):
+        digest.update(len(name).to_bytes(8, "little") + name)
+    return digest.hexdigest()
+
+
+def _state(path: Path) -> bytes:
+    """What tells a picture from another and from itself after a change."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.fsencode(path)  # encoding it will say what is wrong with it
+    return os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}".encode()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _read(file: Path, *, out: Vectors) -> bool:
+    """Fills `out` from the cache; False where the file is missing or not what it should be."""
+    try:
+        known = np.load(file, allow_pickle=False)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s is damaged and made anew: %s", file, error)
+        return False
+    if known.shape != out.shape or known.dtype != out.dtype:
+        log.warning("%s is damaged and made anew.", file)
+        return False
+    out[:] = known
+    return True
+
+
+def _refuse(unreadable: Sequence[images.Unreadable]) -> None:
+    if unreadable:
+        first = "; ".join(f"{display(one.path)} ({one.reason})" for one in unreadable[:SHOWN])
+        more = f"; and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
+        raise MismatchError(f"{len(unreadable):,} pictures cannot be read: {first}{more}.")
+
+
+class _Progress:
+    """A line in the log every few seconds while something is encoded."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done = what, total, 0
+        self.last = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if (now := time.monotonic()) - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = now
+            log.info("Encoded %s of %s %s.", f"{self.done:,}", f"{self.total:,}", self.what)
