@@ -17,7 +17,9 @@ from vretr.methods import near, thing
 Context = Any
 Command = Any
 
-EVERYWHERE = ("quiet", "verbose", "offline")  # options of `vretr` that every command takes as well
+EVERYWHERE = (
+    "Everywhere"  # the heading of those options of `vretr` that every command takes as well
+)
 
 
 class PlainCommand(TyperCommand):
@@ -65,6 +67,12 @@ class LazyGroup(TyperGroup):
         self.further = further
         self.called = called  # what a name in this group is the name of
 
+    def get_help_option(self, ctx: Context) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False  # with None typer imports pydantic to learn what a bool is
+        return option
+
     def list_commands(self, ctx: Context) -> list[str]:
         self._find_further()
         return super().list_commands(ctx)
@@ -88,7 +96,8 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if isinstance(command, Stub):
             command = command.load()
-        _accept(command, [p for p in ctx.find_root().command.params if p.name in EVERYWHERE])
+        options = ctx.find_root().command.params
+        _accept(command, [o for o in options if o.rich_help_panel == EVERYWHERE])
         return name, command, rest
 
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from typer._click.exceptions import ClickException
+from typer.completion import completion_init, install_callback, show_callback
 from typer.main import get_command
 
 from cli import console
-from cli.lazy import LazyGroup, Stub, command_at
+from cli.lazy import EVERYWHERE, LazyGroup, Stub, command_at
 from cli.verbs import eval_group, method_commands, train_group
 from vretr import paths
 from vretr.errors import VretrError
@@ -33,6 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    add_completion=False,  # typer's own two options would import pydantic: see `root`
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -90,7 +92,12 @@ def root(
     quiet: Annotated[
         bool,
         typer.Option(
-            "--quiet", "-q", help="Say only errors.", callback=_flag("quiet"), expose_value=False
+            "--quiet",
+            "-q",
+            help="Say only errors.",
+            rich_help_panel=EVERYWHERE,
+            callback=_flag("quiet"),
+            expose_value=False,
         ),
     ] = False,
     verbose: Annotated[
@@ -99,6 +106,7 @@ def root(
             "--verbose",
             "-v",
             help="Say more; tracebacks of failures.",
+            rich_help_panel=EVERYWHERE,
             callback=_flag("verbose"),
             expose_value=False,
         ),
@@ -106,7 +114,29 @@ def root(
     offline: Annotated[
         bool,
         typer.Option(
-            "--offline", help="Never use the network.", callback=_offline, expose_value=False
+            "--offline",
+            help="Never use the network.",
+            rich_help_panel=EVERYWHERE,
+            callback=_offline,
+            expose_value=False,
+        ),
+    ] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            help="Complete commands, methods and names in this shell from now on.",
+            callback=install_callback,
+            expose_value=False,
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            help="Print the script that completion is made of.",
+            callback=show_callback,
+            expose_value=False,
         ),
     ] = False,
 ) -> None:
@@ -115,6 +145,7 @@ def root(
 
 def command() -> LazyGroup:
     """The whole command line."""
+    completion_init()
     group = get_command(app)
     assert isinstance(group, LazyGroup)
     for name, (place, summary) in COMMANDS.items():

@@ -22,11 +22,11 @@ def function_of(
 ) -> Callable[..., None]:
     """A function that typer reads as one option per field, and that runs `run(config, as_json)`.
 
-    The class's own fields come first, those it inherits under the heading of their class: the
-    first line of its docstring.
+    The class's own fields come first; those it inherits, and those whose default it changes, stand
+    under the heading of the class that brought them: the first line of its docstring.
     """
     hints = get_type_hints(config, include_extras=True)  # also where annotations are strings
-    home = {name: cls for cls in reversed(config.__mro__) for name in inspect.get_annotations(cls)}
+    home = {name: cls for cls in config.__mro__ for name in inspect.get_annotations(cls)}
     own_first = sorted(fields(config), key=lambda field: home[field.name] is not config)
     known = [field for field in own_first if field.init]
 

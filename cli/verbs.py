@@ -1,5 +1,6 @@
 """`vretr train METHOD`, `vretr eval METHOD` and the methods' further commands."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,9 +41,10 @@ def _group(name: str, help: str, say: Say) -> LazyGroup:
         return method.train if name == "train" else method.evaluate
 
     def further() -> dict[str, Stub]:
-        verbs = {method: verb for method in methods().values() if (verb := verb_of(method))}
         return {
-            method.name: _stub(method.name, method, verb, say) for method, verb in verbs.items()
+            method.name: _stub(method.name, method, verb, say)
+            for method in methods().values()
+            if (verb := verb_of(method))
         }
 
     return LazyGroup(
@@ -71,11 +73,14 @@ def _load(name: str, summary: str, verb: Verb, say: Say) -> Command:
 
 def say_run(run: "Run", as_json: bool) -> None:
     """The folder of a training on stdout, its best figures on stderr."""
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        return
+    metrics = run.about.get("metrics", {})
     if as_json:
-        console.print_json({**json_fields(console.shown(run.path)), "metrics": run.metrics})
+        console.print_json({**json_fields(console.shown(run.folder)), "metrics": metrics})
     else:
-        console.print_path(run.path)
-    for name, value in run.metrics.items():
+        console.print_path(run.folder)
+    for name, value in metrics.items():
         console.note(f"{name} {value:.4g}")
 
 
