@@ -158,7 +158,7 @@ def query(
     if open_page and html is None:
         ctx.fail("--open opens the page that --html FILE writes.")
 
-    from vretr.index import locate
+    from vretr.index.locate import locate
     from vretr.query import Query, Searcher
 
     def search() -> Searcher:

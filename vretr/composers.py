@@ -8,6 +8,7 @@ The weighted sum is the baseline that needs no training; a trained composer has 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from vretr.encoders.base import Encoder, unit
 from vretr.errors import MismatchError, UsageError
 from vretr.methods import near
+from vretr.paths import display
 
 Vectors = NDArray[np.float32]
 
@@ -133,7 +135,7 @@ class WeightedSum:
         *,
         weights: Sequence[Weights | None] | None = None,
     ) -> Vectors:
-        """See `Composer.compose_batch`. All texts are encoded in one call."""
+        """See `Composer.compose_batch`. All texts are each sentence encoded once, in one call."""
         count = len(texts)
         if not count:
             return np.zeros((0, self.encoder.dim), dtype=np.float32)
@@ -156,10 +158,12 @@ class WeightedSum:
         )
 
     def _read(self, groups: Sequence[Sequence[str]]) -> list[Vectors]:
-        """Groups of sentences -> one [T, dim] a group, encoded in one call."""
-        flat = [text for group in groups for text in group]
-        vectors = self.encoder.encode_texts(flat) if flat else NO_PICTURES
-        return np.split(vectors, np.cumsum([len(group) for group in groups])[:-1])
+        """Groups of sentences -> one [T, dim] a group, each sentence encoded once, in one call."""
+        distinct = {text: n for n, text in enumerate(dict.fromkeys(chain.from_iterable(groups)))}
+        if not distinct:
+            return [NO_PICTURES] * len(groups)
+        vectors = self.encoder.encode_texts([*distinct])
+        return [vectors[[distinct[text] for text in group]] for group in groups]
 
     def _query(
         self,
@@ -248,7 +252,13 @@ def load_composer(name: str, encoder: Encoder, *, picture_weight: float | None =
         raise UsageError("A trained composer takes no --picture-weight.")
     from vretr.training import Run
 
-    composer = Run.open(Path(name)).load()
-    if not isinstance(composer, Composer):
-        raise MismatchError(f"{name} holds no composer.")
-    return composer
+    run = Run.open(Path(name))
+    if run.kind != "composer":
+        raise MismatchError(f"The run {display(name)} holds a {run.kind}, not a composer.")
+    trained = run.about["encoder"]
+    if trained is None or trained["identity"] != encoder.identity:
+        raise MismatchError(
+            f"The composer {display(name)} was trained for the encoder "
+            f"{trained and trained['name']}, and {encoder.name} is another one."
+        )
+    return run.load()

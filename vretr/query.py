@@ -4,6 +4,7 @@ searcher = Searcher.open(locate())
 hits = searcher.answer(Query(image=["cat.jpg"], text=["in the snow"], k=5))
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -122,13 +123,11 @@ class Searcher:
             UsageError: no such composer.
         """
         index = Index.open(where)
-        encoder = load_encoder(index.encoder)
-        if encoder.identity != index.identity:
-            raise MismatchError(
-                f"The index of {display(index.root)} was made with {index.encoder} "
-                f"[{index.identity}], but what goes by that name here is [{encoder.identity}]: "
-                f"run `vretr index --rebuild {display(index.root)}`, or install what was used then."
-            )
+        try:
+            encoder = load_encoder(index.encoder)
+        except UsageError as problem:
+            raise MismatchError(f"The encoder of this index is not here. {problem}") from problem
+        index.require(encoder)
         return cls(index, encoder, load_composer(composer, encoder, picture_weight=picture_weight))
 
     def answer(self, query: Query) -> list[Hit]:
@@ -254,9 +253,13 @@ class Searcher:
         return photos
 
     def _matches(self, glob: str) -> Callable[[Path], bool]:
-        """Whether a path below the index's root, or its name, matches; `*` also matches slashes."""
-        pattern = re.compile(translate(glob))
-        return lambda path: bool(pattern.match(path.name) or pattern.match(str(path)))
+        """Whether a file's name, or its path from the index's root, matches; `*` takes slashes."""
+        fits, root = re.compile(translate(glob)).match, os.path.join(self.index.root, "")
+
+        def keep(path: Path) -> bool:
+            return bool(fits(path.name) or fits(str(path).removeprefix(root)))
+
+        return keep
 
 
 CANCELLED = "The parts of the query cancel one another out: nothing is left to look for."

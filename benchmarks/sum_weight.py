@@ -1,0 +1,54 @@
+"""Recall of the weighted sum over the picture's share, on colour triplets of training pictures.
+
+    python benchmarks/sum_weight.py fashion.zip [--encoder lite] [--triplets 5000]
+
+`vretr.composers.PICTURE_WEIGHT` is chosen from this table. The test split, on which figures are
+published, is never looked at.
+"""
+
+import argparse
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from vretr import load_encoder, metrics
+from vretr.composers import PICTURE_WEIGHT, WeightedSum
+from vretr.data import triplets
+from vretr.data.attribute_triplets import AttributeTripletsConfig, derive
+from vretr.data.features import image_features
+from vretr.evaluation.cir import score
+from vretr.evaluation.config import CirConfig
+
+SHARES = [round(0.05 * step, 2) for step in range(21)]
+MEASURES = ("recall@1", "recall@10", "recall@50")
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="folder or zip with metadata.jsonl")
+    parser.add_argument("--encoder", default="lite")
+    parser.add_argument("--triplets", type=int, default=5000, help="random draw, seed 0; 0: all")
+    options = parser.parse_args()
+    encoder = load_encoder(options.encoder)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "train.jsonl"
+        derive(AttributeTripletsConfig(source=options.source, out=file, split="train"))
+        data = triplets.load(file)
+    if 0 < options.triplets < len(data):
+        data = Random(0).sample(data, options.triplets)
+    pictures = triplets.pictures(data)
+    vectors = image_features(encoder, pictures)
+    config = CirConfig(dataset=f"triplets:{file}", encoder=options.encoder)
+    print(f"{len(data)} triplets, {len(pictures)} pictures, encoder {encoder.name}")
+    print("picture weight  " + "  ".join(f"{name:>9}" for name in MEASURES))
+    for share in SHARES:
+        composer = WeightedSum(encoder, share)
+        ranks = score(composer, data, pictures, vectors, config=config)
+        figures = metrics.figures(ranks, *MEASURES)
+        here = "  <- default" if share == PICTURE_WEIGHT else ""
+        print(f"{share:14.2f}  " + "  ".join(f"{figures[name]:9.4f}" for name in MEASURES) + here)
+
+
+if __name__ == "__main__":
+    main()
