@@ -14,7 +14,7 @@ _HOMES = {
     "load_encoder": "vretr.encoders.loading",
     "unit": "vretr.encoders.base",
 }
-__all__ = sorted(_HOMES)
+__all__ = ["Encoder", "PseudoTextEncoder", "load_encoder", "unit"]
 
 
 def __getattr__(name: str) -> object:

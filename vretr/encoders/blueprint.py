@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vretr.encoders import catalogue
 from vretr.encoders.files import Source, fetch
@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_pytorch_model.bin"  # as open_clip names the file in a repository
 _QUICK = "-quickgelu"
-_FITS = {"shortest": "crop", "squash": "squash", "longest": "pad"}
+_FITS: dict[str, Literal["crop", "squash", "pad"]] = {
+    "shortest": "crop",
+    "squash": "squash",
+    "longest": "pad",
+}
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,9 @@ def source_of(spec: Spec) -> Source:
 
 def licence_of(spec: Spec) -> str:
     """Licence of the weights, where we know it."""
-    short = next((key for key, name in SHORT_NAMES.items() if name == f"{spec.model}/{spec.tag}"), "")
-    card = catalogue.card(short or f"{spec.model}/{spec.tag}")
+    full = f"{spec.model}/{spec.tag}"
+    short = next((short for short, name in SHORT_NAMES.items() if name == full), full)
+    card = catalogue.card(short)
     return card.licence if card else "see the model card"
 
 
@@ -102,8 +107,8 @@ def _check_activation(spec: Spec, tag: str, entry: Mapping[str, Any]) -> None:
     if right != spec.model:
         rest = f"@{display(spec.path)}" if spec.path else f"/{tag}"
         raise UsageError(
-            f"The weights {tag} were trained with {'QuickGELU' if right != base else 'exact GELU'}, "
-            f"which {spec.model} does not compute: write {right}{rest}."
+            f"The weights {tag} were trained with another activation than that of {spec.model} "
+            f"(QuickGELU or exact GELU): write {right}{rest}."
         )
 
 
@@ -112,7 +117,9 @@ def _of_folder(card: Path, weights: Path, *, folder: Path | None = None) -> Blue
     model = config.get("model_cfg", config)
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= model.keys():
         raise VretrError(f"{display(card)} does not describe an open_clip model.")
-    return Blueprint(model, _preprocessing(model, config.get("preprocess_cfg", {})), weights, folder)
+    return Blueprint(
+        model, _preprocessing(model, config.get("preprocess_cfg", {})), weights, folder
+    )
 
 
 def _read(card: Path) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any
 
 from vretr.errors import VretrError
 
-
 # CLIP's normalisation, unless the weights say otherwise.
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -37,7 +36,7 @@ class Card:
 
 # Sizes counted by building the models; licences from the model cards.
 CARDS = (
-    Card("lite", 384, 26.0, "Apache-2.0, heads non-commercial", False, note="built in, no download"),
+    Card("lite", 640, 27.4, "Apache-2.0; heads: research", False, note="no download"),
     Card("ViT-B", 512, 151.3, "MIT", note="OpenAI's CLIP"),
     Card("ViT-L", 768, 427.6, "MIT", note="OpenAI's CLIP"),
     Card("ViT-H", 1024, 986.1, "MIT"),
@@ -72,7 +71,9 @@ def _open_clip_folder() -> Path:
 @cache
 def architectures() -> tuple[str, ...]:
     """The names of open_clip's architectures, sorted."""
-    return tuple(sorted(file.stem for file in (_open_clip_folder() / "model_configs").glob("*.json")))
+    return tuple(
+        sorted(file.stem for file in (_open_clip_folder() / "model_configs").glob("*.json"))
+    )
 
 
 def architecture(name: str) -> dict[str, Any]:

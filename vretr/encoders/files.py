@@ -93,7 +93,9 @@ def _download(source: Source, licence: str) -> Path:
         try:
             promised = get_hf_file_metadata(hf_hub_url(source.repository, name))
             size = f"{promised.size / 1e6:,.0f} MB" if promised.size else "unknown size"
-            log.warning("Fetching %s of %s: %s, licence: %s.", name, source.repository, size, licence)
+            log.warning(
+                "Fetching %s of %s: %s, licence: %s.", name, source.repository, size, licence
+            )
             path = hf_hub_download(source.repository, name, cache_dir=paths.hub_cache())
         except LocalEntryNotFoundError as error:  # also an EntryNotFoundError, but means no network
             raise _failed(source, error) from error
@@ -124,7 +126,9 @@ def _failed(source: Source, error: Exception) -> VretrError:
     if isinstance(error, RepositoryNotFoundError):
         return VretrError(f"The hub has no public repository {source.repository}.")
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return VretrError(f"{source.repository} could not be fetched ({reason}): try again, or {place}.")
+    return VretrError(
+        f"{source.repository} could not be fetched ({reason}): try again, or {place}."
+    )
 
 
 def _check(path: Path, promised: str | None) -> None:

@@ -1,15 +1,15 @@
 """The grammar of encoder names: one for `--encoder` and `--backbone`. Imports no torch.
 
-    lite                      built in
-    ViT-B ViT-L ViT-H ViT-G   the usual CLIP models of composed retrieval
-    ARCH/PRETRAINED           any pair of open_clip: ViT-B-16/datacomp_xl_s13b_b90k
-    ARCH/random               that architecture untrained, seed 0: for tests and timing
-    ARCH@path/to/weights      that architecture with weights from a file
-    hf-hub:ORG/NAME           an open_clip model in a hub repository
-    local-dir:FOLDER          an open_clip model in a folder: open_clip_config.json and weights
-    timm:NAME                 an image model of timm: pictures only; also NAME@path and NAME/random
-    path/to/run               a Run: what a training left
-    ...                       whatever an installed package brings (entry points `vretr.encoders`)
+lite                      built in
+ViT-B ViT-L ViT-H ViT-G   the usual CLIP models of composed retrieval
+ARCH/PRETRAINED           any pair of open_clip: ViT-B-16/datacomp_xl_s13b_b90k
+ARCH/random               that architecture untrained, seed 0: for tests and timing
+ARCH@path/to/weights      that architecture with weights from a file
+hf-hub:ORG/NAME           an open_clip model in a hub repository
+local-dir:FOLDER          an open_clip model in a folder: open_clip_config.json and weights
+timm:NAME                 an image model of timm: pictures only; also NAME@path and NAME/random
+path/to/run               a Run: what a training left
+...                       whatever an installed package brings (entry points `vretr.encoders`)
 """
 
 import os
@@ -87,7 +87,9 @@ def _with_scheme(scheme: str, rest: str) -> Spec:
         return _from_file("timm", "timm:", model, file)
     model, slash, tag = rest.partition("/")
     if slash and tag != RANDOM:
-        raise UsageError(f"timm names its weights after a dot: timm:{model}.{tag}, not timm:{rest}.")
+        raise UsageError(
+            f"timm names its weights after a dot: timm:{model}.{tag}, not timm:{rest}."
+        )
     return Spec(f"timm:{rest}", "timm", model, tag)
 
 
@@ -151,7 +153,9 @@ def _no_such_weights(model: str, tag: str) -> str:
 def _unknown(name: str) -> str:
     if name in catalogue.architectures():
         if tags := catalogue.weights().get(name):
-            return f"{name} alone does not say which weights; write {name}/ and one of {_few(tags)}."
+            return (
+                f"{name} alone does not say which weights; write {name}/ and one of {_few(tags)}."
+            )
         return _no_such_weights(name, "")
     known = {known.lower(): known for known in [*known_names(), *_plugins()]}
     close = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)

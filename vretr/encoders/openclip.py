@@ -37,7 +37,8 @@ SEED = 0  # of random weights
 TEXTS_AT_ONCE = 256
 
 # In files of the older format the text tower's tensors stand beside `visual`, not in `text`.
-_OLD_TEXT = {"token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection"}
+_OLD_TEXT = {"token_embedding", "positional_embedding", "transformer", "ln_final"}
+_OLD_TEXT |= {"text_projection"}
 # No tower's: the scale and bias of training's logits, CoCa's captions, sizes in OpenAI's files.
 _NEITHER = {"logit_scale", "logit_bias", "text_decoder"}
 _NEITHER |= {"input_resolution", "context_length", "vocab_size"}
@@ -136,7 +137,8 @@ class OpenClip:
     def _texts(self) -> Texts:
         check_words(self._design)
         config = {**self._design.model["text_cfg"], "hf_model_pretrained": False}
-        return texts_of(self._placed(self._built(towers._build_text_tower, config, "text")), self._design)
+        tower = self._placed(self._built(towers._build_text_tower, config, "text"))
+        return texts_of(tower, self._design)
 
     def _built(self, build: Any, config: Mapping[str, Any], part: str) -> nn.Module:
         """One tower with its weights; random ones depend on the seed alone, not on the order."""

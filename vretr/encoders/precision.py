@@ -16,7 +16,7 @@ from vretr.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 WORTH_IT = 1.3  # how many times faster bf16 must multiply before `auto` takes it
 
@@ -75,7 +75,7 @@ def multiplies_bf16_fast(device_type: str) -> bool:
 
 
 def _seconds_to_multiply(dtype: "torch.dtype") -> float:
-    """The best of five products of the size of a ViT-B/32 layer at batch 8: [400, 768] x [768, 768]."""
+    """The best of five products of a ViT-B/32 layer's size at batch 8: [400, 768] x [768, 768]."""
     import torch
 
     with torch.inference_mode():
@@ -114,8 +114,3 @@ def computing(device: "torch.device", dtype: "torch.dtype") -> Iterator[None]:
 
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         yield
-
-
-def to_vectors(output: "Tensor | tuple[Tensor, ...]") -> "Tensor":
-    """A tower's output as float32 [B, dim] (some towers also give their tokens)."""
-    return (output[0] if isinstance(output, tuple) else output).float()

@@ -60,7 +60,7 @@ class Tokens:
         first, *others = prompt.split(PLACEHOLDER)
         if len(others) != slots:
             raise UsageError(
-                f"The prompt {prompt!r} has {len(others)} places {PLACEHOLDER} for {slots} pictures."
+                f"The prompt {prompt!r} has {len(others)} places {PLACEHOLDER}, not {slots}."
             )
         ids, places = self._encode(first), []
         for piece in others:

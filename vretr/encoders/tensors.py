@@ -6,6 +6,7 @@ Nothing here runs code from a file: TorchScript archives and pickles of objects 
 import hashlib
 import json
 import logging
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -137,10 +138,11 @@ def remembered_digest(path: Path, tensors: Mapping[str, "Tensor"] | None = None)
     A query that only asks whether an index fits its encoder need not read 600 MB again.
     """
     status = path.stat()
-    stamp = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    key = hashlib.blake2b(stamp["path"].encode("utf-8", "surrogateescape"), digest_size=16)
+    place = os.fspath(path.resolve())
+    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    key = hashlib.blake2b(os.fsencode(place), digest_size=16)
     note = paths.home() / "digests" / f"{key.hexdigest()}.json"
-    if (known := _read(note)) and {**known, "digest": ""} == {**stamp, "digest": ""}:
+    if (known := _read(note)) and known == {**stamp, "digest": known.get("digest")}:
         return known["digest"]
     found = digest(open_tensors(path) if tensors is None else tensors)
     try:

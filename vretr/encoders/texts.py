@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-import torch
 from open_clip import tokenizer as tokenizers
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
+from vretr.encoders.attention import batch_first
 from vretr.encoders.blueprint import Blueprint
 from vretr.encoders.prompts import Prompts, Tokens
 from vretr.errors import UsageError, VretrError
@@ -28,7 +28,7 @@ class ClipTexts:
     """
 
     def __init__(self, tower: Any, tokenizer: Any) -> None:
-        self._tower = tower
+        self._tower: Any = batch_first(tower)
         whole = tower.attn_mask is None or tower.pool_type != "argmax"
         self._tokens = Tokens(tokenizer, whole=whole)
 
