@@ -72,7 +72,7 @@ def derive(config: AttributeTripletsConfig) -> list[Row]:
         raise MismatchError(f"No picture of {display(config.source)} has a like of another value.")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(gallery) as file:
-        file.writelines(name.encode("utf-8") + b"\n" for name in relative.values())
+        file.writelines(os.fsencode(name) + b"\n" for name in relative.values())
     triplets.save(config.out, found)
     return [
         {

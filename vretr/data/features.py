@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,13 +53,15 @@ def image_features(
 
     def encode(shard: Sequence[Path]) -> Iterator[Vectors]:
         unreadable: list[images.Unreadable] = []
-        for batch in images.batches(
+        batches = images.batches(
             shard, encoder.preprocessing, batch_size=batch_size, workers=workers
-        ):
-            unreadable += batch.unreadable
-            if batch.files and not unreadable:  # once one is missing, only count the others
-                yield encoder.encode_images(batch.pixels)
-            say.advance(len(batch.files))
+        )
+        with closing(batches):  # it owns processes
+            for batch in batches:
+                unreadable += batch.unreadable
+                if batch.files and not unreadable:  # once one is missing, only count the others
+                    yield encoder.encode_images(batch.pixels)
+                say.advance(len(batch.files))
         _refuse(unreadable)
 
     absolute = [path.absolute() for path in paths]

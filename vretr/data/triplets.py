@@ -9,6 +9,7 @@ file with a picture a line. Names are relative to the file's folder or to a give
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,7 +85,9 @@ def save(file: Path, lines: Sequence[Row]) -> None:
     """Writes one JSON object a line, at once or not at all."""
     with atomic_write(file) as out:
         for line in lines:
-            out.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
+            text = json.dumps(line, ensure_ascii=False)
+            # A name that is not UTF-8 holds surrogates; their escapes are JSON as well.
+            out.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 class _Reader:
@@ -125,8 +128,8 @@ class _Reader:
             return Gallery(self.paths(value, "gallery"))
         if value not in self.galleries:
             try:
-                names = (self.root / value).read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
+                names = os.fsdecode((self.root / value).read_bytes()).split("\n")
+            except OSError as error:
                 raise ValueError(f"the gallery {value!r} cannot be read: {error}") from error
             pictures = self.paths([name for name in names if name], "gallery")
             self.galleries[value] = Gallery(pictures)

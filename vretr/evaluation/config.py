@@ -27,7 +27,10 @@ class EncoderConfig:
         Literal["auto", "fp32", "bf16", "fp16"], "Number format; auto is bf16 where it is fast."
     ] = "auto"
     batch_size: Annotated[int, "Photos encoded at a time."] = 32
-    workers: Annotated[int | None, "Threads that decode photos (default: by the machine)."] = None
+    workers: Annotated[
+        int | None,
+        "Processes that decode photos; 0 does it in this one (default: one a processor).",
+    ] = None
 
     @property
     def variant(self) -> str:

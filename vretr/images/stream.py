@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def batches(
     *,
     batch_size: int = 32,
     workers: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Reads pictures ahead of their consumer, in the order of `paths`.
 
     Each file is opened once: hashed, decoded, preprocessed; one that changes meanwhile is
