@@ -1,0 +1,331 @@
+"""`vretr index`: folders in, an index beside them, and what was done said in a line."""
+
+import os
+import sys
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli import console
+from cli.options import starting
+from vretr.errors import MismatchError, UsageError, VretrError
+from vretr.paths import json_fields
+
+if TYPE_CHECKING:
+    from vretr.index.build import BuildReport, Progress
+
+READING, KEEPING, COMPUTING, SHOWING = "What is read", "The index", "How", "What comes out"
+COUNTS = ("photos", "new", "moved", "unchanged", "removed")
+NAMED = 20  # skipped files that are named at the end
+STDIN = Path("-")
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def _encoders() -> list[str]:
+    from vretr.encoders.names import known_names
+
+    return known_names()
+
+
+def index(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders, files or globs; - reads a list of them from stdin.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A list of paths, one a line; - reads stdin.",
+            metavar="FILE|-",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    nul: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="Paths in lists end with NUL.", rich_help_panel=READING),
+    ] = False,
+    exclude: Annotated[
+        list[str],
+        typer.Option(
+            default_factory=list,
+            help="Leave out what matches: 'raw', '*.gif', '2019/*'; repeatable.",
+            metavar="GLOB",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ],
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try again what could not be read before, although it has not changed.",
+            rich_help_panel=READING,
+        ),
+    ] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the index is kept; default: .vretr in the folder.",
+            metavar="DIR",
+            rich_help_panel=KEEPING,
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Forget what is gone even if that is more than half.",
+            rich_help_panel=KEEPING,
+        ),
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Encode everything anew, perhaps by another encoder.",
+            rich_help_panel=KEEPING,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            "-n",
+            help="Say what would be done; write nothing.",
+            rich_help_panel=KEEPING,
+        ),
+    ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="What turns photos into vectors; default: the index's own, for a new one lite. "
+            "`vretr encoders` lists them.",
+            metavar="NAME",
+            autocompletion=starting(_encoders),
+            rich_help_panel=COMPUTING,
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:1, mps.", metavar="NAME", rich_help_panel=COMPUTING
+        ),
+    ] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Of the arithmetic.", rich_help_panel=COMPUTING)
+    ] = "auto",
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            help="Photos encoded together.", min=1, metavar="N", rich_help_panel=COMPUTING
+        ),
+    ] = 32,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that decode; default: one a processor.",
+            metavar="N",
+            min=0,
+            rich_help_panel=COMPUTING,
+        ),
+    ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            help="Threads that the encoder computes with; 0: as many as it likes.",
+            metavar="N",
+            min=0,
+            rich_help_panel=COMPUTING,
+        ),
+    ] = 0,
+    info: Annotated[
+        bool,
+        typer.Option(
+            "--info",
+            help="Say what the index holds; read no photo. Without PATH: the index that "
+            "`vretr query` would ask.",
+            rich_help_panel=SHOWING,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object at the end.", rich_help_panel=SHOWING),
+    ] = False,
+) -> None:
+    """Read the photos of folders into an index.
+
+    Run again, it encodes only what is new or has changed. Interrupted at any moment, it goes on
+    where it was. On a terminal a sentence says what was done, in a pipe lines of name, tab, value.
+    Exit codes: 0 done; 1 failed, or there is no photo; 2 wrong usage; 3 done, but some files could
+    not be read (they are named); 4 the index is of another encoder; 130 interrupted.
+    """
+    if threads:  # before the libraries that read it are imported
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if not (paths or from_file or info):
+        ctx.fail("Say what to index: a folder, files, or - for a list on stdin.")
+    chosen = list(_chosen(paths or [], from_file, nul=nul))
+
+    from vretr.index.locate import DEFAULT, locate
+
+    if info:
+        show_info(locate(index, chosen[0] if chosen else None), as_json=as_json)
+        return
+    if not chosen:
+        raise VretrError("The list of paths is empty.")
+    where = index or chosen[0] / DEFAULT
+    name = encoder or _encoder_of(where)
+
+    def build(progress: Any) -> "BuildReport":
+        from vretr.encoders import load_encoder
+        from vretr.index.build import build
+
+        return build(
+            chosen,
+            load_encoder(name, device=device, precision=precision),
+            index=index,
+            exclude=exclude,
+            prune=prune,
+            rebuild=rebuild,
+            dry_run=dry_run,
+            retry_failed=retry_failed,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
+
+    try:
+        with console.progress(None, "Reading photos") as bar:
+
+            def show_progress(now: "Progress") -> None:
+                bar.update(now.done, now.total)
+
+            report = build(show_progress)
+    except KeyboardInterrupt:
+        kept = f"{_kept(where):,} photos are kept in {console.shown(where)}"
+        console.note(f"{kept}; the same command goes on from there.")
+        raise
+    show_report(report, where, encoder=name, dry_run=dry_run, as_json=as_json)
+    if report.skipped:
+        raise typer.Exit(3)
+
+
+def _chosen(typed: list[Path], from_file: Path | None, *, nul: bool) -> Iterator[Path]:
+    """What was typed, globs expanded, and what the lists say, in this order."""
+    for path in typed:
+        if path == STDIN:
+            yield from _listed(STDIN, nul=nul)
+        elif os.path.lexists(path):
+            yield path
+        elif found := sorted(glob(os.fspath(path), recursive=True), key=os.fsencode):
+            yield from map(Path, found)
+        else:  # a slip of the keyboard; what is missing from a list is skipped and named
+            what = "No file matches" if has_magic(os.fspath(path)) else "There is no"
+            raise UsageError(f"{what} {path}.")
+    if from_file is not None:
+        yield from _listed(from_file, nul=nul)
+
+
+def _listed(source: Path, *, nul: bool) -> Iterator[Path]:
+    """The paths in a list; their bytes are taken as they are."""
+    if source == STDIN and sys.stdin.isatty():
+        raise UsageError(
+            "- reads a list of paths from stdin, which is a terminal here; pipe one in."
+        )
+    content = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
+    for entry in content.split(b"\0" if nul else b"\n"):
+        if entry:
+            yield Path(os.fsdecode(entry))
+
+
+def _encoder_of(where: Path) -> str:
+    """The encoder that the index was made with; `lite` for one that is not there yet."""
+    from vretr.index import Index
+
+    try:
+        with Index.open(where) as opened:
+            return opened.encoder
+    except MismatchError:  # no index, or one that only a build can bring up to date
+        return "lite"
+
+
+def _kept(where: Path) -> int:
+    from vretr.index import Index
+
+    try:
+        with Index.open(where) as opened:
+            return len(opened)
+    except MismatchError:  # interrupted before there was anything to keep
+        return 0
+
+
+def show_report(
+    report: "BuildReport", where: Path, *, encoder: str, dry_run: bool, as_json: bool
+) -> None:
+    """What was done, on stdout; what was skipped, on stderr."""
+    found = report.to_dict()
+    found["skipped"] = [_shown(entry) for entry in found["skipped"]]
+    if as_json:
+        console.print_json(found)
+    elif console.is_tty():
+        console.write(_sentence(found, where, encoder, dry_run) + "\n")
+    else:
+        _lines(found)
+    _name_skipped(found["skipped"])
+
+
+def _sentence(found: Mapping[str, Any], where: Path, encoder: str, dry_run: bool) -> str:
+    from vretr.paths import display
+
+    counts = [f"{found[name]:,} {name}" for name in COUNTS[1:] if found[name]]
+    return (
+        f"{'Nothing was written; there would be ' if dry_run else ''}{found['photos']:,} photos in "
+        f"{display(console.shown(where))} ({display(encoder)}): "
+        f"{', '.join(counts) or 'nothing has changed'}; {found['seconds']:.1f} s"
+    )
+
+
+def show_info(where: Path, *, as_json: bool) -> None:
+    """What an index holds, on stdout."""
+    from vretr.index import Index
+
+    with Index.open(where) as opened:
+        found = opened.info()
+    found["skipped"] = [_shown(entry) for entry in found["skipped"]]
+    if as_json:
+        console.print_json(found)
+    else:
+        _lines({"index": where, **found})
+        _name_skipped(found["skipped"])
+
+
+def _lines(found: Mapping[str, Any]) -> None:
+    """Name and value a line; of what was skipped only the number."""
+    values = {**found, "skipped": len(found["skipped"])}
+    console.table(("", ""), list(values.items()))
+
+
+def _name_skipped(skipped: list[dict[str, str]]) -> None:
+    for entry in skipped[:NAMED]:
+        console.warn(f"skipped {entry['path']}: {entry['reason']}")
+    if len(skipped) > NAMED:
+        console.warn(f"and {len(skipped) - NAMED:,} more; --json lists all")
+
+
+def _shown(entry: Mapping[str, str]) -> dict[str, str]:
+    """A skipped file with its path as one would type it here."""
+    raw = b64decode(entry["path_b64"]) if "path_b64" in entry else os.fsencode(entry["path"])
+    return {**json_fields(console.shown(os.fsdecode(raw))), "reason": entry["reason"]}
