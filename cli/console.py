@@ -97,13 +97,12 @@ def _plain(value: Any) -> Any:
 
 
 def write(data: str | bytes) -> None:
-    """Text or bytes on stdout, in order, at once visible to the next program of a pipe."""
+    """Text or bytes on stdout, at once visible to the next program of a pipe."""
     sys.stdout.flush()
     sys.stdout.buffer.write(
         data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     )
-    if is_tty() or isinstance(data, bytes):
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.flush()
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:

@@ -87,10 +87,15 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 def on_terminal(tmp_path: Path) -> Callable[..., str]:
     """Runs the command on a terminal of 80 columns and returns all that it wrote there."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, expected: int = 0) -> str:
+    def run(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        expected: int = 0,
+        python: Sequence[str] = ("-m", "cli"),
+    ) -> str:
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli", *arguments],
+            [sys.executable, *python, *arguments],
             cwd=tmp_path,
             env=environment({"TERM": "xterm", "COLUMNS": "80"} | (env or {})),
             stdin=theirs,

@@ -93,7 +93,7 @@ def test_bash_completes_with_the_script(vretr, toy, tmp_path: Path) -> None:
     )
     ended = subprocess.run(
         ["bash", "--norc", "-c", f"{script}\n{tab}"],
-        env=dict(environ) | toy | {"PATH": f"{command.parent}{pathsep}{environ['PATH']}"},
+        env=os.environ | toy | {"PATH": f"{command.parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=60,
