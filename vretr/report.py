@@ -120,7 +120,8 @@ def _series(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, floa
         for name, value in row.get("validation", {}).items():
             shown.setdefault(f"validation {name}", []).append((row["step"], value))
         for name in row.keys() - {"step", "seconds", "validation"}:
-            plain.setdefault(name, []).append((row["step"], row[name]))
+            if row[name] is not None:
+                plain.setdefault(name, []).append((row["step"], row[name]))
     return shown | dict(sorted(plain.items()))
 
 

@@ -158,7 +158,8 @@ class _Training:
         if self.ema:
             self.ema.update(self.model, number)
         self.progress.step = number
-        return {"step": number, **values, "lr": lr, "grad_norm": norm}, stop
+        known = norm if math.isfinite(norm) else None  # JSON knows no infinity
+        return {"step": number, **values, "lr": lr, "grad_norm": known}, stop
 
     def _agreed(self, losses: Mapping[str, Tensor], stop: bool) -> tuple[dict[str, float], bool]:
         """Losses averaged over all processes, and whether any of them wants to stop."""
@@ -309,8 +310,9 @@ def _bad_gradient(model: nn.Module, norm: float) -> str:
 def _better(figures: Mapping[str, float], best: Mapping[str, float], select: str) -> bool:
     if select not in figures:
         raise VretrError(f"validate() gave no {select!r}, only {sorted(figures)}")
-    if not math.isfinite(figures[select]):
-        raise VretrError(f"validate() gave {figures[select]} for {select!r}")
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise VretrError(f"validate() gave {value} for {name!r}")
     if not best:
         return True
     new, old = figures[select], best[select]

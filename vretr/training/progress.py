@@ -1,7 +1,7 @@
-"""How far a training is, on stderr: a bar on a terminal, else a line of the log every 30 s.
+"""How far a training is, on stderr: a bar on a terminal, else a line every 30 s.
 
-Shown where the logger `vretr.training` lets INFO through: the command line turns that on, a
-library call stays silent unless its caller does.
+The one place of the library that writes there by itself, as a training may take days; a level
+above WARNING for the logger `vretr` (`--quiet`) keeps it silent.
 """
 
 import logging
@@ -22,7 +22,7 @@ Show = Callable[[Mapping[str, Any]], None]  # a row of metrics.jsonl
 @contextmanager
 def progress(start: int, steps: int, *, shown: bool = True) -> Iterator[Show]:
     """A function to call after each step; `start` steps were done in an earlier run."""
-    if not (shown and log.isEnabledFor(logging.INFO)):
+    if not (shown and log.isEnabledFor(logging.WARNING)):
         yield lambda row: None
     elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         with _bar(start, steps) as show:
@@ -55,7 +55,7 @@ def _lines(start: int, steps: int) -> Show:
             return
         last, step = now, row["step"]
         left = timedelta(seconds=round((now - begun) / (step - start) * (steps - step)))
-        log.info("step %d of %d, %s left, %s", step, steps, left, _losses(row))
+        print(f"step {step} of {steps}, {left} left, {_losses(row)}", file=sys.stderr, flush=True)
 
     return show
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -241,12 +242,17 @@ def _is_main_process() -> bool:
 
 
 def _new_folder(out: Path | None, method: str) -> Path:
-    folder = out or Path("runs") / f"{method}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder = out or _unused(Path("runs"), f"{method}-{datetime.now():%Y%m%d-%H%M%S}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         hint = "--resume goes on with it" if (folder / "run.json").exists() else "choose another"
         raise UsageError(f"{folder} exists and is not empty; {hint}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _unused(parent: Path, name: str) -> Path:
+    names = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(parent / name for name in names if not (parent / name).exists())
 
 
 def _line(row: Mapping[str, Any]) -> str:

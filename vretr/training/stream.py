@@ -22,14 +22,22 @@ DATA, STEP = 1, 2  # keep the draws of the data and those of the model's step ap
 
 
 def seed_all(*entropy: int) -> None:
-    """Seeds the global generators of `random`, NumPy and torch (all devices) from these numbers.
+    """Seeds the global generators of `random`, NumPy and torch from these numbers, each >= 0.
 
-    Numbers that differ in anything give unrelated draws (numpy.random.SeedSequence).
+    Other numbers, or another count of them, give unrelated draws (numpy.random.SeedSequence).
+    Cheap enough for every step, which `torch.manual_seed` is not: it formats a stack trace for each
+    kind of device that is not in use.
     """
-    words = np.random.SeedSequence(entropy).generate_state(4)
+    # With the count in front, as SeedSequence ignores zeros at the end.
+    words = np.random.SeedSequence([len(entropy), *entropy]).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
-    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+    seed = int(words[2]) << 32 | int(words[3])
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 @dataclass(frozen=True)
