@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vretr.encoders import catalogue
-from vretr.encoders.files import Source, fetch
-from vretr.encoders.names import RANDOM, SHORT_NAMES, Spec
+from vretr.encoders.files import fetch
+from vretr.encoders.names import RANDOM, Spec
+from vretr.encoders.sources import CONFIG, licence, sources
 from vretr.errors import UsageError, VretrError
 from vretr.images import Preprocessing
 from vretr.paths import display
 
 log = logging.getLogger(__name__)
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_pytorch_model.bin"  # as open_clip names the file in a repository
 _QUICK = "-quickgelu"
 _FITS: dict[str, Literal["crop", "squash", "pad"]] = {
     "shortest": "crop",
@@ -50,8 +49,8 @@ def blueprint(spec: Spec) -> Blueprint:
         VretrError: something is missing or damaged.
     """
     if spec.kind == "hf-hub":
-        card = fetch(Source(spec.model, (CONFIG,)))
-        return _of_folder(card, fetch(Source.of_weights(spec.model, WEIGHTS)))
+        card, weights = (fetch(source) for source in sources(spec))
+        return _of_folder(card, weights)
     if spec.kind == "local-dir":
         assert spec.path is not None
         return _of_folder(spec.path / CONFIG, _weights_in(spec.path), folder=spec.path)
@@ -64,23 +63,9 @@ def blueprint(spec: Spec) -> Blueprint:
         return Blueprint(model, _preprocessing(model, {}), None)
     entry = catalogue.weights()[spec.model][spec.tag]
     _check_activation(spec, spec.tag, entry)
-    weights = fetch(source_of(spec), licence=licence_of(spec))
+    (source,) = sources(spec)
+    weights = fetch(source, licence=licence(spec))
     return Blueprint(model, _preprocessing(model, entry), weights)
-
-
-def source_of(spec: Spec) -> Source:
-    """Where the hub has the weights of an `ARCH/PRETRAINED`."""
-    place = catalogue.weights()[spec.model][spec.tag]["hf_hub"]  # ORG/NAME/ or ORG/NAME/FILE
-    repository, _, file = place.rpartition("/")
-    return Source.of_weights(repository, file or WEIGHTS)
-
-
-def licence_of(spec: Spec) -> str:
-    """Licence of the weights, where we know it."""
-    full = f"{spec.model}/{spec.tag}"
-    short = next((short for short, name in SHORT_NAMES.items() if name == full), full)
-    card = catalogue.card(short)
-    return card.licence if card else "see the model card"
 
 
 def recognise(architecture: str, path: Path) -> tuple[str, dict[str, Any]] | None:
@@ -133,14 +118,12 @@ def _read(card: Path) -> dict[str, Any]:
 
 def _weights_in(folder: Path) -> Path:
     """The folder's weights under one of the hub's names, or its only safetensors file."""
-    for name in ("open_clip_model.safetensors", "model.safetensors", WEIGHTS):
+    for name in ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin"):
         if (path := folder / name).is_file():
             return path
     found = sorted(folder.glob("*.safetensors"))
     if len(found) != 1:
-        raise VretrError(
-            f"{display(folder)} should hold one open_clip_model.safetensors or {WEIGHTS}."
-        )
+        raise VretrError(f"{display(folder)} needs its weights as open_clip_model.safetensors.")
     return found[0]
 
 

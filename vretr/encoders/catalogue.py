@@ -36,7 +36,7 @@ class Card:
 
 # Sizes counted by building the models; licences from the model cards.
 CARDS = (
-    Card("lite", 640, 27.4, "Apache-2.0; heads: research", False, note="no download"),
+    Card("lite", 640, 27.4, "research (heads)", False, note="no download"),
     Card("ViT-B", 512, 151.3, "MIT", note="OpenAI's CLIP"),
     Card("ViT-L", 768, 427.6, "MIT", note="OpenAI's CLIP"),
     Card("ViT-H", 1024, 986.1, "MIT"),
@@ -48,9 +48,27 @@ CARDS = (
     Card("PE-Core-S-16-384/meta", 512, 87.2, "Apache-2.0"),
     Card("PE-Core-B-16/meta", 1024, 447.7, "Apache-2.0"),
     Card("PE-Core-L-14-336/meta", 1024, 671.1, "Apache-2.0", note="best in English, wants a GPU"),
-    Card("ViT-B-32-SigLIP2-256/webli", 768, 376.9, "Apache-2.0", note="many languages*"),
-    Card("ViT-B-16-SigLIP2-256/webli", 768, 375.2, "Apache-2.0", note="many languages*"),
-    Card("ViT-L-16-SigLIP2-256/webli", 1024, 881.5, "Apache-2.0", note="many languages*"),
+    Card(
+        "ViT-B-32-SigLIP2-256/webli",
+        768,
+        376.9,
+        "Apache-2.0",
+        note="many languages; words need transformers",
+    ),
+    Card(
+        "ViT-B-16-SigLIP2-256/webli",
+        768,
+        375.2,
+        "Apache-2.0",
+        note="many languages; words need transformers",
+    ),
+    Card(
+        "ViT-L-16-SigLIP2-256/webli",
+        1024,
+        881.5,
+        "Apache-2.0",
+        note="many languages; words need transformers",
+    ),
     Card("MobileCLIP2-S2/dfndr2b", 512, 99.2, "Apple research", False),
     Card("ViT-H-14-378-quickgelu/dfn5b", 1024, 986.7, "Apple research", False),
     Card("timm:vit_small_patch14_dinov2.lvd142m", 384, 22.1, "Apache-2.0", reads_text=False),

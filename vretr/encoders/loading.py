@@ -1,13 +1,11 @@
 """From a name to an Encoder. The module that builds it, and torch, are imported when needed."""
 
-import json
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vretr.encoders.names import GROUP, Spec, parse
 from vretr.errors import MismatchError
-from vretr.methods import method, thing
 from vretr.paths import display
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def load_encoder(
     if spec.kind == "lite":
         from vretr.encoders.lite import Lite
 
-        return Lite(device=device, precision=precision)
+        return Lite(device=device, precision=precision, weights=spec.path, name=spec.name)
     if spec.kind == "run":
         return _from_run(spec, device)
     if spec.kind == "plugin":
@@ -54,12 +52,10 @@ def load_encoder(
 
 
 def _from_run(spec: Spec, device: str) -> "Encoder":
-    """What the Run's method loads; vretr.training, which writes Runs, stands above this room."""
+    from vretr.training.run import Run
+
     assert spec.path is not None
-    record = json.loads((spec.path / "run.json").read_text(encoding="utf-8"))
-    if (kind := record.get("kind")) != "encoder":
-        raise MismatchError(f"The Run {display(spec.path)} holds a {kind}, not an encoder.")
-    trained_by = method(record["method"])
-    if trained_by.load is None:
-        raise MismatchError(f"The method {trained_by.name} does not say how its Runs are loaded.")
-    return thing(trained_by.load)(spec.path, device)
+    run = Run.open(spec.path)
+    if run.kind != "encoder":
+        raise MismatchError(f"The Run {display(spec.path)} holds a {run.kind}, not an encoder.")
+    return run.load(device=device)

@@ -57,7 +57,9 @@ def parse(name: str | Path) -> Spec:
         return _run(name)
     name = name.strip()
     if name == "lite":
-        return Spec(name, "lite", name)
+        return Spec(name, "lite")
+    if name.startswith("lite@"):
+        return _from_file("lite", "", "lite", name.removeprefix("lite@"))
     if name in SHORT_NAMES:
         return replace(parse(SHORT_NAMES[name]), name=name)
     scheme, colon, rest = name.partition(":")
@@ -112,7 +114,9 @@ def _open_clip(name: str) -> Spec | None:
     return Spec(f"{model}/{tag}", "open_clip", model, tag)
 
 
-def _from_file(kind: Literal["open_clip", "timm"], prefix: str, model: str, file: str) -> Spec:
+def _from_file(
+    kind: Literal["lite", "open_clip", "timm"], prefix: str, model: str, file: str
+) -> Spec:
     if not file:
         raise UsageError(f"After the @ comes a file of weights: {prefix}{model}@path/to/weights.")
     path = Path(file).expanduser().absolute()

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from timm.data import resolve_data_config
 
 from vretr.encoders.base import unit
-from vretr.encoders.files import Source, fetch
+from vretr.encoders.files import fetch
 from vretr.encoders.loading import Precision
 from vretr.encoders.names import RANDOM, Spec
 from vretr.encoders.pixels import normalised
 from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
+from vretr.encoders.sources import licence, sources
 from vretr.encoders.tensors import open_tensors, remembered_digest
 from vretr.errors import UsageError, VretrError
 from vretr.images import Preprocessing
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEED = 0  # of random weights
-WEIGHTS = "pytorch_model.bin"  # as timm names the file in a repository
 
 
 class Pictures:
@@ -54,9 +54,7 @@ class Pictures:
             log.warning("The weights of %s are random: for tests and timing only.", spec.name)
             self._weights = None
         else:
-            self._weights = spec.path or fetch(
-                source_of(spec.model), licence=self._config.license or "see the model card"
-            )
+            self._weights = spec.path or fetch(sources(spec)[0], licence=licence(spec))
 
     @property
     def dim(self) -> int:
@@ -128,21 +126,6 @@ class Pictures:
         tower.reset_classifier(0)
         tower = lower(tower.eval().requires_grad_(False), self._dtype)
         return tower.to(self._device, memory_format=torch.channels_last)
-
-
-def source_of(model: str) -> Source:
-    """Where the hub has a timm model's weights.
-
-    Raises:
-        VretrError: they are not published there.
-    """
-    config = timm.get_pretrained_cfg(model)
-    if config is None or not config.hf_hub_id:
-        raise VretrError(
-            f"timm has no published weights for {model}: write timm:{model}@path/to/weights "
-            f"or timm:{model}/{RANDOM}."
-        )
-    return Source.of_weights(config.hf_hub_id, config.hf_hub_filename or WEIGHTS)
 
 
 def _pooling(model: str) -> str | None:
