@@ -11,12 +11,25 @@ from cli import console
 from cli.query import hit_object
 from vretr.errors import UsageError, VretrError
 from vretr.methods import near
+from vretr.paths import display
 
 if TYPE_CHECKING:
     from vretr.query import Query, Searcher
 
 TOGETHER = 256  # queries whose words are encoded and searched together
 CHUNK = 1 << 16  # bytes
+
+
+def opened(file: Path) -> BufferedReader:
+    """The file with the queries; `-` is stdin."""
+    if str(file) == "-":
+        return open(0, "rb", closefd=False)
+    try:
+        return file.open("rb")
+    except OSError as problem:
+        raise UsageError(
+            f"The batch {display(file)} cannot be read: {problem.strerror}."
+        ) from problem
 
 
 def answer_lines(lines: BufferedReader, searcher: "Searcher", rest: Mapping[str, Any]) -> int:

@@ -46,9 +46,6 @@ def query(
             help="Queries to answer, one a line: words, or a JSON object by these options' names. "
             "Answers are JSON, one a line, in the same order. - reads stdin.",
             metavar="FILE|-",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
             rich_help_panel=ASKING,
         ),
     ] = None,
@@ -157,6 +154,8 @@ def query(
         ctx.fail("Give --json or -0, not both.")
     if open_page and html is None:
         ctx.fail("--open opens the page that --html FILE writes.")
+    if html and not html.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
 
     from vretr.index.locate import locate
     from vretr.query import Query, Searcher
@@ -169,12 +168,10 @@ def query(
     if batch is not None:
         if any(terms.values()) or html or nul:
             ctx.fail("With --batch, each line says what is asked; no --text, --image, --html, -0.")
-        from cli.batch import answer_lines
+        from cli.batch import answer_lines, opened
 
-        searcher = search()
-        source = 0 if str(batch) == "-" else batch
-        with open(source, "rb", closefd=source != 0) as lines:
-            raise typer.Exit(answer_lines(lines, searcher, rest))
+        with opened(batch) as lines:
+            raise typer.Exit(answer_lines(lines, search(), rest))
 
     asked = Query(**terms, **rest)
     searcher = search()
@@ -211,8 +208,6 @@ def write_page(page: Path, searcher: "Searcher", asked: "Query", hits: Sequence[
     """`--html`."""
     from vretr import gallery
 
-    if not page.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {page.parent} to write {page.name} to.")
     root, encoder = searcher.index.root, searcher.encoder.name
     about = f"{len(hits)} of {len(searcher.index):,} photos in {root}, seen by {encoder}"
     gallery.write(page, asked, hits, root=root, about=about)
