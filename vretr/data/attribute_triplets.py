@@ -23,7 +23,10 @@ class AttributeTripletsConfig:
     """Derive composed queries from labelled pictures: the same thing, another colour."""
 
     source: Annotated[
-        Path, "Folder or zip whose metadata.jsonl has a column for each attribute.", ARGUMENT
+        Path,
+        "Folder or zip whose metadata.jsonl has a column for each attribute. From a zip, the "
+        "triplets name copies in vretr's cache: unzip it first for a file that lasts.",
+        ARGUMENT,
     ]
     out: Annotated[Path, "File of triplets to write; its gallery is written beside it (.txt)."]
     split: Annotated[str | None, "Only rows of this split.", ("train", "test")] = None

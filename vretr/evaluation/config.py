@@ -67,7 +67,9 @@ class RetrievalConfig(EncoderConfig):
         ("class_name", "label"),
     ] = None
     prompt: Annotated[str, "Sentence about a class; {} is its name."] = "a photo of a {}"
-    ties: Annotated[Ties, "Order of equal scores; metrics.py has the rules."] = "index"
+    ties: Annotated[
+        Ties, "Equal scores: by place in the gallery, or relevant photos last, or first."
+    ] = "index"
 
     def __post_init__(self) -> None:
         """Raises ValueError for a prompt without a place for the name, or two kinds of data."""
@@ -95,7 +97,9 @@ class CirConfig(EncoderConfig):
         float | None, "Share of the picture in sum, 0 to 1 (default: as in `vretr query`)."
     ] = None
     keep_reference: Annotated[bool, "Leave the reference in the gallery."] = False
-    ties: Annotated[Ties, "Order of equal scores; metrics.py has the rules."] = "pessimistic"
+    ties: Annotated[
+        Ties, "Equal scores: by place in the gallery, or relevant photos last, or first."
+    ] = "pessimistic"
 
     def __post_init__(self) -> None:
         """Raises ValueError for a dataset of another kind or a weight outside [0, 1]."""

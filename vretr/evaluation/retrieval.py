@@ -36,8 +36,10 @@ def evaluate(config: RetrievalConfig) -> Report:
         UsageError: the encoder does not read words, and the data are captions.
         MismatchError: the data are missing or malformed.
     """
-    encoder = load_encoder(config.encoder, device=config.device, precision=config.precision)
-    measured, counts = (_by_caption if _is_captioned(config) else _by_class)(config, encoder)
+    if _is_captioned(config):
+        measured, encoder, counts = _by_caption(config)
+    else:
+        measured, encoder, counts = _by_class(config)
     settings = {
         **counts,
         "encoder": encoder.name,
@@ -49,7 +51,7 @@ def evaluate(config: RetrievalConfig) -> Report:
     return Report(dataset=display(config.data), split=split, metrics=measured, settings=settings)
 
 
-Found = tuple[dict[str, float], dict[str, Any]]  # metrics, settings
+Found = tuple[dict[str, float], Encoder, dict[str, Any]]  # metrics, of which encoder, settings
 
 
 def _is_captioned(config: RetrievalConfig) -> bool:
@@ -61,13 +63,14 @@ def _is_captioned(config: RetrievalConfig) -> bool:
     return table is not None and any(CAPTIONS in row for _, row in rows(table))
 
 
-def _by_caption(config: RetrievalConfig, encoder: Encoder) -> Found:
-    if not encoder.reads_text:
-        raise UsageError(f"{encoder.name} does not read words, so captions cannot measure it.")
+def _by_caption(config: RetrievalConfig) -> Found:
     field = config.captions_field or CAPTIONS
     photos = captions.load(
         config.data, split=config.split, field=field, image_field=config.image_field
     )
+    encoder = _encoder(config)
+    if not encoder.reads_text:
+        raise UsageError(f"{encoder.name} does not read words, so captions cannot measure it.")
     sentences = list(chain.from_iterable(photo.captions for photo in photos))
     photo_of = np.repeat(np.arange(len(photos)), [len(photo.captions) for photo in photos])
     pictures = _encode(config, encoder, [photo.path for photo in photos])
@@ -82,11 +85,12 @@ def _by_caption(config: RetrievalConfig, encoder: Encoder) -> Found:
         ),
     }
     counts = {"photos": len(photos), "captions": len(sentences), "captions_field": field}
-    return _named(found, CAPTION_MEASURES), counts
+    return _named(found, CAPTION_MEASURES), encoder, counts
 
 
-def _by_class(config: RetrievalConfig, encoder: Encoder) -> Found:
+def _by_class(config: RetrievalConfig) -> Found:
     data = labelled.load(config.data, split=config.split, field=config.label_field)
+    encoder = _encoder(config)
     pictures = _encode(config, encoder, data.paths)
     counts: dict[str, Any] = {"photos": len(data.paths), "classes": len(data.names)}
     measured: dict[str, float] = {}
@@ -113,7 +117,11 @@ def _by_class(config: RetrievalConfig, encoder: Encoder) -> Found:
             f"{encoder.name} does not read words and every class has one photo: "
             "there is nothing to measure."
         )
-    return measured, counts
+    return measured, encoder, counts
+
+
+def _encoder(config: RetrievalConfig) -> Encoder:
+    return load_encoder(config.encoder, device=config.device, precision=config.precision)
 
 
 def _encode(config: RetrievalConfig, encoder: Encoder, paths: Sequence[Path]) -> Vectors:
