@@ -13,7 +13,7 @@ import typer
 from cli import console
 from cli.options import starting
 from vretr.errors import MismatchError, UsageError, VretrError
-from vretr.paths import json_fields
+from vretr.paths import display, json_fields
 
 if TYPE_CHECKING:
     from vretr.index.build import BuildReport, Progress
@@ -288,8 +288,6 @@ def show_report(
 
 
 def _sentence(found: Mapping[str, Any], where: Path, encoder: str, dry_run: bool) -> str:
-    from vretr.paths import display
-
     counts = [f"{found[name]:,} {name}" for name in COUNTS[1:] if found[name]]
     return (
         f"{'Nothing was written; there would be ' if dry_run else ''}{found['photos']:,} photos in "
@@ -320,12 +318,16 @@ def _lines(found: Mapping[str, Any]) -> None:
 
 def _name_skipped(skipped: list[dict[str, str]]) -> None:
     for entry in skipped[:NAMED]:
-        console.warn(f"skipped {entry['path']}: {entry['reason']}")
+        console.warn(f"skipped {display(_path(entry))}: {entry['reason']}")
     if len(skipped) > NAMED:
         console.warn(f"and {len(skipped) - NAMED:,} more; --json lists all")
 
 
 def _shown(entry: Mapping[str, str]) -> dict[str, str]:
     """A skipped file with its path as one would type it here."""
-    raw = b64decode(entry["path_b64"]) if "path_b64" in entry else os.fsencode(entry["path"])
-    return {**json_fields(console.shown(os.fsdecode(raw))), "reason": entry["reason"]}
+    return {**json_fields(console.shown(_path(entry))), "reason": entry["reason"]}
+
+
+def _path(entry: Mapping[str, str]) -> str:
+    """The exact path that `json_fields` was made of."""
+    return os.fsdecode(b64decode(entry["path_b64"])) if "path_b64" in entry else entry["path"]
