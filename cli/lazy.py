@@ -33,12 +33,16 @@ class PlainCommand(TyperCommand):
         param: Any
         for param in self.get_params(ctx):
             if record := param.get_help_record(ctx):
-                positional = param.param_type_name == "argument"
-                heading = param.rich_help_panel or ("Arguments" if positional else "Options")
-                sections.setdefault(heading, []).append(record)
+                sections.setdefault(self._heading(param), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+    def _heading(self, param: Any) -> str:
+        if param is self._help_option:
+            return EVERYWHERE
+        positional = param.param_type_name == "argument"
+        return param.rich_help_panel or ("Arguments" if positional else "Options")
 
 
 class Stub(PlainCommand):

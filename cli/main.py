@@ -160,6 +160,9 @@ def main() -> NoReturn:
     """The entry point `vretr`: runs the command line and exits."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and `&` have it
         signal.signal(signal.SIGINT, _interrupt)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called us: `vretr ... >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the end
     _listen_to_libraries()
     sys.exit(run(command()))
 

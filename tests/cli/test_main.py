@@ -1,7 +1,10 @@
 """Every way in which the command can end, in real processes."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -179,3 +182,14 @@ def test_eval_draws_a_table_on_a_terminal(on_terminal, toy) -> None:
     assert ["measured", "the", "paper"] in rows
     assert ["recall@10", "0.2500", "0.5000"] in rows
     assert ["map@5", "0.3333"] in rows
+
+
+@pytest.mark.parametrize(("closed", "code"), [("1>&-", 0), ("2>&-", 0), (">/dev/full", 1)])
+def test_a_stream_that_cannot_be_written_is_no_bug(toy, closed: str, code: int) -> None:
+    line = f'"{sys.executable}" -m cli find-toys a.jpg {closed}'
+    ended = subprocess.run(
+        ["sh", "-c", line], env=os.environ | toy, capture_output=True, check=False
+    )
+    assert ended.returncode == code
+    said = "vretr: No space left on device" if code else ""
+    assert ended.stderr.decode().strip() == said
