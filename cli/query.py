@@ -157,32 +157,30 @@ def query(
     if html and not html.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
 
+    from vretr.index import Index
     from vretr.index.locate import locate
     from vretr.query import Query, Searcher
-
-    def search() -> Searcher:
-        return Searcher.open(
-            locate(index, folder), composer=composer, picture_weight=picture_weight
-        )
 
     if batch is not None:
         if any(terms.values()) or html or nul:
             ctx.fail("With --batch, each line says what is asked; no --text, --image, --html, -0.")
         from cli.batch import answer_lines, opened
 
-        with opened(batch) as lines:
-            raise typer.Exit(answer_lines(lines, search(), rest))
+        with opened(batch) as lines, Index.open(locate(index, folder)) as found:
+            searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
+            raise typer.Exit(answer_lines(lines, searcher, rest))
 
     asked = Query(**terms, **rest)
-    searcher = search()
-    hits = searcher.answer(asked)
-    show(hits, as_json=as_json, nul=nul)
-    if not hits:
-        console.note(f"Nothing found among {len(searcher.index):,} photos.")
-    if html:
-        write_page(html, searcher, asked, hits)
-        if open_page:
-            launch(html)
+    with Index.open(locate(index, folder)) as found:
+        searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
+        hits = searcher.answer(asked)
+        show(hits, as_json=as_json, nul=nul)
+        if not hits:
+            console.note(f"Nothing found among {len(found):,} photos.")
+        if html:
+            write_page(html, searcher, asked, hits)
+    if html and open_page:
+        launch(html)
 
 
 def show(hits: Sequence["Hit"], *, as_json: bool, nul: bool) -> None:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,15 @@ class Query:
                 raise UsageError(f"{option}-weight must be a positive number.")
         if not (self.text or self.image or self.not_text or self.not_image):
             raise UsageError("Nothing is asked: give --text, --image, --not-text or --not-image.")
-        if not all(words.strip() for words in (*self.text, *self.not_text)):
-            raise UsageError("There are no words in one of the texts.")
+        for words in (*self.text, *self.not_text):
+            if not words.strip():
+                raise UsageError("There are no words in one of the texts.")
+            if any("\ud800" <= letter <= "\udfff" for letter in words):
+                raise UsageError(f"The text {display(words)} is not UTF-8.")
         if self.k < 1:
             raise UsageError(f"-k must be at least 1, not {self.k}.")
+        if self.min_score is not None and isnan(self.min_score):
+            raise UsageError("--min-score must be a number.")
 
     @property
     def weights(self) -> Weights:
@@ -113,16 +119,15 @@ class Searcher:
     composer: Composer
 
     @classmethod
-    def open(
-        cls, where: Path, *, composer: str = "sum", picture_weight: float | None = None
+    def of(
+        cls, index: Index, *, composer: str = "sum", picture_weight: float | None = None
     ) -> "Searcher":
-        """Opens the index at `where`.
+        """Loads the encoder of an index, and a composer by its name.
 
         Raises:
-            MismatchError: there is none, or its encoder is not what goes by that name here.
+            MismatchError: that encoder is not here, or something else goes by its name.
             UsageError: no such composer.
         """
-        index = Index.open(where)
         try:
             encoder = load_encoder(index.encoder)
         except UsageError as problem:
@@ -224,7 +229,7 @@ class Searcher:
         photos: dict[Path, _Photo | VretrError] = {}
         unknown: list[tuple[Path, bytes]] = []
         for path in paths:
-            if not path.is_file():
+            if not os.path.isfile(path):
                 photos[path] = UsageError(f"There is no picture {display(path)}.")
             elif isinstance(file := images.digest(path), images.Unreadable):
                 photos[path] = _unreadable(file)
