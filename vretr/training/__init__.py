@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vretr.training.config import TrainConfig
-    from vretr.training.loop import Result, fit, gathered
+    from vretr.training.devices import gathered
+    from vretr.training.loop import Result, fit
     from vretr.training.run import Card, Run
     from vretr.training.stream import seed_all
 
@@ -22,7 +23,7 @@ _HOMES = {
     "Run": "run",
     "TrainConfig": "config",
     "fit": "loop",
-    "gathered": "loop",
+    "gathered": "devices",
     "seed_all": "stream",
 }
 __all__ = ["Card", "Result", "Run", "TrainConfig", "fit", "gathered", "seed_all"]

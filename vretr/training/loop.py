@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, send_to_device
 from torch import Tensor, nn
 
-from vretr.errors import UsageError, VretrError
+from vretr.errors import VretrError
 from vretr.training import checkpoints
 from vretr.training.checkpoints import Progress
 from vretr.training.config import TrainConfig
+from vretr.training.devices import accelerator_for
 from vretr.training.interrupts import Interrupts
 from vretr.training.progress import progress as shown_progress
 from vretr.training.run import Run
@@ -94,6 +93,7 @@ def fit(
                 progress.seconds = time.monotonic() - started
                 record({**row, "seconds": round(progress.seconds, 3)})
                 show(row)
+                stop |= interrupts.asked and share.processes == 1  # others must agree first
                 if stop or number % config.save_every == 0 or number == config.steps:
                     training.save()
                 if stop and number < config.steps:
@@ -113,7 +113,7 @@ class _Training:
         self, model: nn.Module, step: Step, run: Run, config: TrainConfig, groups: Groups | None
     ) -> None:
         self.model, self.run, self.config = model, run, config
-        self.accelerator = _accelerator(config)
+        self.accelerator = accelerator_for(config)
         self.main = self.accelerator.is_main_process
         self.share = Share(
             config.seed,
@@ -239,42 +239,6 @@ class _Stepper(nn.Module):
 
     def forward(self, batch: Any) -> Mapping[str, Tensor]:
         return self.step(self.model, batch)
-
-
-def gathered(features: Tensor) -> Tensor:
-    """The features of all processes, [B of the whole batch, ...], with gradients for each's own.
-
-    A loss that compares samples with one another, computed by every process from the gathered
-    features, trains as on one process with the whole batch. Alone, it gives back `features`.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return features
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(features))
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    """Accelerate's view of devices and processes, for this config alone."""
-    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-    # It is a singleton: without this, a second training in one process would keep the first's.
-    AcceleratorState._reset_state(reset_partial_state=alone)
-    accelerator = Accelerator(cpu=config.device == "cpu", mixed_precision=_precision(config))
-    if config.device not in ("auto", accelerator.device.type):
-        raise UsageError(
-            f"--device {config.device} is not there; torch has {accelerator.device.type}"
-        )
-    return accelerator
-
-
-def _precision(config: TrainConfig) -> str:
-    """Accelerate's word for the number format."""
-    cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()
-    if config.precision == "fp16" and not cuda:
-        raise UsageError("--precision fp16 trains on CUDA only; take bf16 or fp32")
-    if config.precision == "auto":
-        return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "no" if config.precision == "fp32" else config.precision
 
 
 def _adamw(model: nn.Module, config: TrainConfig, groups: Groups | None) -> torch.optim.AdamW:

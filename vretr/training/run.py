@@ -88,6 +88,8 @@ class Run:
         if config.resume:
             run = cls.open(config.out or Path())
             run._refuse_changes(config, about)
+            for leftover in run.latest.parent.glob(".*.tmp"):  # of a process that was killed
+                leftover.unlink()
         else:
             run = cls(_new_folder(config.out, method), about)
             (run.folder / "checkpoints").mkdir()
@@ -139,8 +141,16 @@ class Run:
         return self.folder / "model.safetensors"
 
     def config(self, kind: type[TrainConfig]) -> TrainConfig:
-        """The config it was trained with, of its method's config class."""
-        return from_toml((self.folder / "config.toml").read_text(encoding="utf-8"), kind)
+        """The config it was trained with, of its method's config class.
+
+        Raises:
+            MismatchError: there is none, or it does not fit that class.
+        """
+        file = self.folder / "config.toml"
+        try:
+            return from_toml(file.read_text(encoding="utf-8"), kind)
+        except (OSError, ValueError) as problem:
+            raise MismatchError(f"{file} cannot be used: {problem}") from problem
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last line that was cut off is left out."""

@@ -103,7 +103,8 @@ class Streamed(IterableDataset[Any]):
 
     Asks that a pass can be repeated: the same samples in the same order, at most depending on
     `set_epoch(n)` where there is one. Every worker and process reads the whole stream and keeps
-    its batches; resuming reads up to the place where it stopped.
+    its batches; resuming reads up to the place where it stopped. So reading must be cheap: put
+    what is not (decoding, tokenising) into `collate`.
     """
 
     def __init__(self, data: Any, share: Share, collate: Collate, first: int) -> None:
@@ -112,6 +113,8 @@ class Streamed(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        # Data sets that share themselves out among the workers, as Hugging Face's, ask for this.
+        torch.utils.data._utils.worker._worker_info = None
         stream, step = self._passes(), 0
         while True:
             step += 1

@@ -54,6 +54,16 @@ def test_a_stream_is_read_in_its_order(workers: int) -> None:
     assert drawn(Share(0, 3), first=3, last=5, workers=workers, data=Endless()) == expected[2:]
 
 
+def test_a_stream_that_shares_itself_out_is_read_whole() -> None:
+    class SharesItself(Endless):
+        def __iter__(self):
+            info = torch.utils.data.get_worker_info()
+            return iter(list(super().__iter__())[(info.id if info else 0) :])
+
+    plain = drawn(Share(0, 3), last=5, data=SharesItself())
+    assert drawn(Share(0, 3), last=5, workers=2, data=SharesItself()) == plain
+
+
 def test_processes_share_each_batch_of_a_stream() -> None:
     assert drawn(Share(0, 4, 1, 2), last=2, data=Endless()) == [[2, 3], [6, 100]]
 
