@@ -174,11 +174,11 @@ def query(
     with Index.open(locate(index, folder)) as found:
         searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
         hits = searcher.answer(asked)
+        if html:  # first, as printing ends it all where nobody reads on: `| head -1`
+            write_page(html, searcher, asked, hits)
         show(hits, as_json=as_json, nul=nul)
         if not hits:
             console.note(f"Nothing found among {len(found):,} photos.")
-        if html:
-            write_page(html, searcher, asked, hits)
     if html and open_page:
         launch(html)
 

@@ -196,8 +196,9 @@ def test_an_encoder_that_is_not_installed_is_said(vretr, home: Path) -> None:
     assert ended.code == 4 and "tiny" in ended.err
 
 
-def test_head_ends_it_silently(home: Path, tiny: dict[str, str]) -> None:
-    command = f"{sys.executable} -m cli query --text red | head -1"
+def test_head_ends_it_silently(home: Path, tiny: dict[str, str], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    command = f"{sys.executable} -m cli query --quiet --text red --html {page} | head -1"
     ended = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=home,
@@ -206,6 +207,7 @@ def test_head_ends_it_silently(home: Path, tiny: dict[str, str]) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, b"") and ended.stdout.count(b"\n") == 1
+    assert page.exists()
 
 
 def test_a_batch_is_answered_in_order(ask) -> None:
