@@ -48,9 +48,6 @@ def index(
         typer.Option(
             help="A list of paths, one a line; - reads stdin.",
             metavar="FILE|-",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
             rich_help_panel=READING,
         ),
     ] = None,
@@ -245,7 +242,10 @@ def _listed(source: Path, *, nul: bool) -> Iterator[Path]:
         raise UsageError(
             "- reads a list of paths from stdin, which is a terminal here; pipe one in."
         )
-    content = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
+    try:
+        content = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
+    except OSError as problem:
+        raise UsageError(f"The list {source} cannot be read: {problem.strerror}.") from problem
     for entry in content.split(b"\0" if nul else b"\n"):
         if entry:
             yield Path(os.fsdecode(entry))
