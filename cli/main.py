@@ -199,7 +199,9 @@ def _told(problem: Exception) -> int:
     if isinstance(problem, OSError):  # no permission, disk full, no network, ...
         about = f": {problem.filename}" if problem.filename is not None else ""
         console.error(f"{problem.strerror or problem}{about}")
-    elif isinstance(problem, MemoryError):
+    elif (
+        isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError"
+    ):  # torch's
         console.error("there is not enough memory for this; a smaller --batch-size may help")
     elif isinstance(problem, typer.Abort):
         console.error("stopped: the input ended")

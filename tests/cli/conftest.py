@@ -286,6 +286,7 @@ TOY = {
                 "permission": PermissionError(13, "Permission denied", "/a/\\x1b]0;title\\x07b"),
                 "full": OSError(28, "No space left on device", "index.sqlite"),
                 "memory": MemoryError(),
+                "torch": type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
             }[config.how]
         """,
 }

@@ -86,6 +86,7 @@ def test_wrong_usage_ends_with_2_and_says_why(vretr, toy, line: list[str], said:
         ("permission", 1, "vretr: Permission denied: /a/\\x1b]0;title\\x07b"),
         ("full", 1, "vretr: No space left on device: index.sqlite"),
         ("memory", 1, "vretr: there is not enough memory"),
+        ("torch", 1, "vretr: there is not enough memory"),
         ("pipe", 1, "vretr: Broken pipe"),  # not stdout's: it must not pass for success
         ("bug", 1, "vretr: this is a bug: KeyError: 'missing' (work.py:"),
         ("interrupt", 130, "vretr: interrupted"),
@@ -124,6 +125,18 @@ def test_quiet_says_only_the_error(vretr, toy, line: list[str]) -> None:
 def test_offline_holds_wherever_it_stands(vretr, toy, line: list[str]) -> None:
     assert "offline=True" in vretr(*line, env=toy).err
     assert "offline=False" in vretr("train", "toy", env=toy).err
+
+
+def test_words_that_are_not_utf8_come_through(vretr, toy) -> None:
+    ended = vretr("find-toys", b"caf\xe9.jpg", env=toy)
+    assert ended.out == '{"path": "caf\\udce9.jpg", "size": 8}\n'
+    ended = vretr("train", "toy", "--out", b"\xe9", "--backbone", b"\xe9", env=toy)
+    assert ended.code == 0 and "PosixPath('\\udce9')" in ended.err
+    ended = vretr("train", "toy", "--noise", b"\xe9\x1b[31m", env=toy)
+    assert ended.code == 2 and "--noise" in ended.err and "\x1b" not in ended.err
+    ended = vretr("train", "toy", "--config", b"\xe9", env=toy)
+    assert ended.code == 2 and "does not exist" in ended.err
+    assert vretr(b"\xe9\x1b[31m", env=toy).code == 2
 
 
 def test_train_prints_the_runs_folder(vretr, toy) -> None:
