@@ -5,12 +5,13 @@ disk and in JSON never: see `display` and `json_fields`.
 """
 
 import os
-import tempfile
+import stat
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import IO
 
 
@@ -22,7 +23,7 @@ def home() -> Path:
 
 
 def hub_cache() -> Path:
-    """The model hub's cache, which other programs share: HF_HUB_CACHE, HF_HOME/hub or the default."""
+    """The model hub's cache, shared with other programs: HF_HUB_CACHE, else `hub` in HF_HOME."""
     if value := os.environ.get("HF_HUB_CACHE"):
         return Path(value).expanduser()
     if value := os.environ.get("HF_HOME"):
@@ -56,10 +57,11 @@ def display(path: str | os.PathLike[str]) -> str:
     return "".join(_escaped(character) for character in os.fspath(path))
 
 
+_ESCAPED = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+
+
 def _escaped(character: str) -> str:
-    if character == " " or not (category := unicodedata.category(character)).startswith(("C", "Z")):
-        return character
-    if category == "Zs":
+    if unicodedata.category(character) not in _ESCAPED:
         return character
     if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
@@ -81,19 +83,22 @@ def json_fields(path: str | os.PathLike[str]) -> dict[str, str]:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file beside `path`; on success it is synced and takes the name's place.
 
-    Whatever happens, `path` holds either what it held before or the whole new content.
+    Whatever happens, `path` holds either what it held before or the whole new content. It keeps its
+    access rights; a new file gets those that the umask leaves.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:50]}.", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{path.name[:50]}.{token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
+            if path.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
