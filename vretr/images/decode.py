@@ -18,6 +18,10 @@ from vretr.paths import display
 # takes 800 MB, since Pillow keeps four bytes a pixel for RGB.
 MAX_PIXELS = 200_000_000
 
+# Key of `image.info`: width and height of the upright picture before it was decoded at reduced
+# scale, which rounds them up. Without them `Preprocessing` might crop a pixel beside the place.
+FULL_SIZE = "full_size"
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +49,8 @@ def open(
             above MAX_PIXELS do not raise the limit.
 
     Returns:
-        The picture, or why it cannot be read; no content of a file makes it raise.
+        The picture, or why it cannot be read; no content of a file makes it raise. Where it was
+        decoded at reduced scale, `info["full_size"]` is its full width and height.
     """
     opened = open_regular(Path(path))
     if isinstance(opened, Unreadable):
@@ -71,23 +76,28 @@ def decode(
         with _pillow_limits(), Image.open(opened.stream, formats=formats) as image:
             if image.width * image.height > max_pixels:
                 return opened.unreadable(_too_many_pixels(image.width, image.height, max_pixels))
+            stored = image.size
             if target is not None:
                 image.draft(None, (target, target))
+            reduced = image.size != stored
             image.load()
-            return to_rgb(_upright(image))
+            orientation = _orientation(image)
+            picture = to_rgb(image.transpose(_UPRIGHT[orientation]) if orientation > 1 else image)
+            if reduced:
+                picture.info[FULL_SIZE] = stored if orientation < 5 else stored[::-1]
+            return picture
     # What a decoder raises for a broken file is anything: SyntaxError, struct.error, OverflowError,
     # MemoryError ... Here it becomes a value, with its reason; nowhere else is caught so broadly.
     except Exception as error:  # noqa: BLE001
         return opened.unreadable(_reason(error, image.format if image else None))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(Tag.Orientation)
     except Exception:  # noqa: BLE001 - as above: broken EXIF must not lose a sound picture
-        return image
-    operation = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if operation is None else image.transpose(operation)
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _too_many_pixels(width: int, height: int, limit: int) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vretr.images.decode import FULL_SIZE
+
 # Above this aspect ratio only what the crop keeps is resized: 4000 x 1 would become 896,000 x 224.
 _LONG = 8
 
@@ -72,11 +74,11 @@ class Preprocessing:
         return image.resize((width, height), method, box=box, reducing_gap=self.gap or None)
 
     def _crop(self, image: Image.Image) -> Image.Image:
-        side, short = self._side, min(image.size)
+        full = _full_size(image)
         # Rounding of torchvision's Resize (down) and CenterCrop (half to even).
-        width, height = (int(side * length / short) for length in image.size)
+        width, height = (int(self._side * length / min(full)) for length in full)
         left, top = (round((length - self.size) / 2) for length in (width, height))
-        if max(image.size) > _LONG * short:
+        if max(full) > _LONG * min(full):
             across, down = image.width / width, image.height / height
             right, bottom = left + self.size, top + self.size
             box = (left * across, top * down, right * across, bottom * down)
@@ -85,9 +87,17 @@ class Preprocessing:
         return image.crop((left, top, left + self.size, top + self.size))
 
     def _pad(self, image: Image.Image) -> Image.Image:
-        ratio = max(image.size) / self.size
-        width, height = (max(1, round(length / ratio)) for length in image.size)
+        full = _full_size(image)
+        ratio = max(full) / self.size
+        width, height = (max(1, round(length / ratio)) for length in full)
         canvas = Image.new("RGB", (self.size, self.size))
         offset = (self.size - width) // 2, (self.size - height) // 2
         canvas.paste(self._resize(image, width, height), offset)
         return canvas
+
+
+def _full_size(image: Image.Image) -> tuple[int, int]:
+    """Size of the picture before it was decoded at reduced scale (and not cut or resized since)."""
+    full: tuple[int, int] = image.info.get(FULL_SIZE, image.size)
+    scales = (tuple(math.ceil(length / scale) for length in full) for scale in (2, 4, 8))
+    return full if image.size in scales else image.size
