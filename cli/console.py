@@ -165,8 +165,8 @@ class Bar:
         """`count` more are done."""
         self.update(self.done + count)
 
-    def update(self, done: int, total: int | None = None) -> None:
-        """So many are done, of so many (where that is known by now)."""
+    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
+        """So many are done, of so many and so many a second (where that is known by now)."""
         self.done, self.total = done, self.total if total is None else total
 
 
@@ -177,12 +177,12 @@ class _Lines(Bar):
         super().__init__(description, total)
         self.start = self.last = time.monotonic()
 
-    def update(self, done: int, total: int | None = None) -> None:
+    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
         super().update(done, total)
         if (now := time.monotonic()) - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
             of = f" of {self.total}" if self.total else ""
-            rate = self.done / (now - self.start)
+            rate = rate or self.done / (now - self.start)
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
             note(f"{self.description}: {self.done}{of} ({rate:.1f}/s{left})")
 
@@ -192,11 +192,12 @@ class _Drawn(Bar):
 
     def __init__(self, description: str, total: int | None, progress: Any) -> None:
         super().__init__(description, total)
-        self.progress, self.task = progress, progress.add_task(description, total=total)
+        self.progress, self.task = progress, progress.add_task(description, total=total, rate="")
 
-    def update(self, done: int, total: int | None = None) -> None:
+    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
         super().update(done, total)
-        self.progress.update(self.task, completed=self.done, total=self.total)
+        speed = f"{rate:.1f}/s" if rate else ""
+        self.progress.update(self.task, completed=self.done, total=self.total, rate=speed)
 
 
 @contextmanager
@@ -218,6 +219,7 @@ def progress(total: int | None, description: str) -> Iterator[Bar]:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
             Remaining(),
         )
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)

@@ -208,7 +208,7 @@ def index(
         with console.progress(None, "Reading photos") as bar:
 
             def show_progress(now: "Progress") -> None:
-                bar.update(now.done, now.total)
+                bar.update(now.done, now.total, rate=now.rate)
 
             report = build(show_progress)
     except KeyboardInterrupt:
