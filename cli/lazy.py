@@ -17,9 +17,8 @@ from vretr.methods import near, thing
 Context = Any
 Command = Any
 
-EVERYWHERE = (
-    "Everywhere"  # the heading of those options of `vretr` that every command takes as well
-)
+# The heading of those options of `vretr` that every command takes as well.
+EVERYWHERE = "Everywhere"
 
 
 class PlainCommand(TyperCommand):

@@ -140,7 +140,12 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Search photos by words, by picture and by both; train and evaluate what does it."""
+    """Search photos by words, by picture and by both; train and evaluate what does it.
+
+    \b
+    vretr index photos/
+    vretr query --text "a dog in the snow"
+    """
 
 
 def command() -> LazyGroup:

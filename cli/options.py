@@ -17,9 +17,7 @@ import typer
 from vretr.methods import ARGUMENT, near
 
 
-def function_of(
-    config: type, run: Callable[[Any, bool], None], *, panel: str = "Options"
-) -> Callable[..., None]:
+def function_of(config: type, run: Callable[[Any, bool], None]) -> Callable[..., None]:
     """A function that typer reads as one option per field, and that runs `run(config, as_json)`.
 
     The class's own fields come first; those it inherits, and those whose default it changes, stand
@@ -28,26 +26,21 @@ def function_of(
     hints = get_type_hints(config, include_extras=True)  # also where annotations are strings
     home = {name: cls for cls in config.__mro__ for name in inspect.get_annotations(cls)}
     own_first = sorted(fields(config), key=lambda field: home[field.name] is not config)
-    known = [field for field in own_first if field.init]
 
     def command(ctx: typer.Context, **values: Any) -> None:
         as_json = values.pop("json")
         del values["config"]
+        declared = {name: _as_declared(hints[name], value) for name, value in values.items()}
         try:
-            made = config(
-                **{name: _as_declared(hints[name], value) for name, value in values.items()}
-            )
+            made = config(**declared)
         except ValueError as problem:  # __post_init__ refuses impossible values and pairs
             ctx.fail(str(problem))
         run(made, as_json)
 
     parameters = [
-        _parameter(
-            field,
-            hints[field.name],
-            panel=panel if home[field.name] is config else _title(home[field.name]),
-        )
-        for field in known
+        _parameter(field, hints[field.name], panel=_title(home[field.name], config))
+        for field in own_first
+        if field.init
     ]
     context = inspect.Parameter(
         "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
@@ -56,8 +49,8 @@ def function_of(
     return command
 
 
-def _title(cls: type) -> str:
-    return (inspect.getdoc(cls) or cls.__name__).splitlines()[0].rstrip(".")
+def _title(home: type, config: type) -> str:
+    return "Options" if home is config else (inspect.getdoc(home) or "").split("\n")[0].rstrip(".")
 
 
 def _parameter(field: "Field[Any]", hint: Any, *, panel: str) -> inspect.Parameter:
@@ -118,7 +111,8 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise typer.BadParameter(f"{path} cannot be read as TOML: {problem}") from problem
-    known = [param.name for param in ctx.command.params if param.name not in ("config", "json")]
+    ours = ("config", "json")
+    known = [p.name for p in ctx.command.params if p.expose_value and p.name not in ours]
     named = {key.replace("-", "_"): value for key, value in values.items()}
     for key in named:
         if key not in known:

@@ -29,6 +29,12 @@ LINES = (
     ["eval", "--help"],
     ["train", "toy", "--help"],
     ["find-toys", "--help"],
+    ["index", "--help"],
+    ["query", "--help"],
+    ["encoders", "--help"],
+    ["train", "lite", "--help"],
+    ["eval", "retrieval", "--help"],
+    ["eval", "cir", "--help"],
 )
 
 
@@ -40,7 +46,8 @@ def imported(vretr, toy: dict[str, str], *line: str, before: str = "", **env: st
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_help_imports_nothing_heavy(vretr, toy, line: list[str]) -> None:
-    assert imported(vretr, toy, *line) == []
+    allowed = {"numpy"} if line[0] == "eval" and len(line) == 3 else set()  # vretr.metrics: 0.1 s
+    assert {*imported(vretr, toy, *line)} <= allowed
 
 
 def test_completion_imports_nothing_heavy(vretr, toy) -> None:

@@ -164,6 +164,7 @@ def test_names_in_the_toml_file_may_be_spelled_as_options(tmp_path: Path) -> Non
         ("sed = 1", "sets 'sed', which is no option here; did you mean seed"),
         ("computed = 1", "sets 'computed'"),
         ("config = 'other.toml'", "sets 'config'"),
+        ("json = true", "sets 'json'"),
         ("seed = 'many'", "'--seed'"),
         ("noise = 'pink'", "'--noise'"),
         ("seed 1", "cannot be read as TOML"),
