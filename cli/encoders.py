@@ -96,7 +96,7 @@ def _rows(every: bool) -> Iterator[Row]:
 def _licence(row: Row) -> str:
     if row.licence is None:
         return "see its model card"
-    return row.licence if row.commercial else f"{row.licence}, non-commercial"
+    return row.licence if row.commercial else "non-commercial"
 
 
 def _path(name: str) -> Path | None:

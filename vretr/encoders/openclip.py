@@ -23,7 +23,7 @@ from vretr.encoders.loading import Precision
 from vretr.encoders.names import Spec
 from vretr.encoders.pixels import normalised
 from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
-from vretr.encoders.tensors import load_strictly, open_tensors, remembered_digest
+from vretr.encoders.tensors import Renamed, load_strictly, open_tensors, remembered_digest
 from vretr.encoders.texts import Texts, check_words, require_pseudo_words, texts_of
 from vretr.errors import VretrError
 from vretr.images import Preprocessing
@@ -81,7 +81,7 @@ class OpenClip:
     def identity(self) -> str:
         """Digest of the tensors, the architecture (pooling, activation) and the preprocessing."""
         if path := self._design.weights:
-            weights = remembered_digest(path)
+            weights = remembered_digest(path, lambda: _parts(open_tensors(path)))
         else:  # what the seed decides is known without building it
             weights = f"seed {SEED}, open_clip {open_clip.__version__}, torch {torch.__version__}"
         model = json.dumps(self._design.model, sort_keys=True)
@@ -126,7 +126,7 @@ class OpenClip:
     @cached_property
     def _image_tower(self) -> nn.Module:
         config = {**self._design.model["vision_cfg"], "timm_model_pretrained": False}
-        tower = self._built(towers._build_vision_tower, config, "visual")
+        tower = self._built(towers._build_vision_tower, config, "visual.")
         if "timm_model_name" in config:
             from timm.utils import reparameterize_model
 
@@ -137,38 +137,40 @@ class OpenClip:
     def _texts(self) -> Texts:
         check_words(self._design)
         config = {**self._design.model["text_cfg"], "hf_model_pretrained": False}
-        tower = self._placed(self._built(towers._build_text_tower, config, "text"))
+        tower = self._placed(self._built(towers._build_text_tower, config, "text."))
         return texts_of(tower, self._design)
 
     def _built(self, build: Any, config: Mapping[str, Any], part: str) -> nn.Module:
-        """One tower with its weights; random ones depend on the seed alone, not on the order."""
+        """One tower with its weights; random ones depend on the seed alone, not on the order.
+
+        Weights made in inference mode could never take part in a gradient, `embed_with`'s say.
+        """
         model = self._design.model
-        with torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             tower: nn.Module = build(model["embed_dim"], config, model.get("quick_gelu", False))
         if path := self._design.weights:
-            load_strictly(tower, _part(open_tensors(path), part), what=self.name)
+            parts = _parts(open_tensors(path))
+            names = {name.removeprefix(part): name for name in parts if name.startswith(part)}
+            load_strictly(tower, Renamed(parts, names), what=self.name)
         return tower
 
     def _placed(self, tower: nn.Module) -> nn.Module:
         return lower(tower.eval().requires_grad_(False), self._dtype).to(self._device)
 
 
-def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The tensors of one tower, under the names that they have in it.
+def _parts(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors of both towers, as `visual.` and `text.`, whichever form the file has.
 
     Raises:
         VretrError: a tensor that belongs to no part of an open_clip model.
     """
-    found = {}
+    names = {}
     for name in tensors:
-        if name.endswith("embeddings.position_ids"):  # written by older versions of transformers
-            continue
-        first, _, rest = name.partition(".")
-        if first in _OLD_TEXT:
-            first, rest = "text", name
-        if first == part:
-            found[rest] = tensors[name]
-        elif first not in {"visual", "text"} | _NEITHER:
+        first = name.partition(".")[0]
+        if name.endswith("embeddings.position_ids") or first in _NEITHER:
+            continue  # the former were written by older versions of transformers
+        if first not in {"visual", "text"} | _OLD_TEXT:
             raise VretrError(f"These are not open_clip's weights: it has no tensor {name}.")
-    return found
+        names[f"text.{name}" if first in _OLD_TEXT else name] = name
+    return Renamed(tensors, names)

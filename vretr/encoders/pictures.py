@@ -85,7 +85,8 @@ class Pictures:
     def identity(self) -> str:
         """Digest of the tensors, the architecture with its pooling, and the preprocessing."""
         if self._weights:
-            weights = remembered_digest(self._weights)
+            path = self._weights
+            weights = remembered_digest(path, lambda: open_tensors(path))
         else:  # what the seed decides is known without building it
             weights = f"seed {SEED}, timm {timm.__version__}, torch {torch.__version__}"
         whole = "\n".join([weights, self._architecture, self.preprocessing.describe()])

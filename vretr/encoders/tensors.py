@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,28 @@ def open_tensors(path: Path) -> Mapping[str, "Tensor"]:
     try:
         found = _Safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
     except _damage() as error:
-        raise VretrError(
-            f"{paths.display(path)} cannot be read as weights: {str(error).splitlines()[0]}"
-        ) from error
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        raise VretrError(f"{paths.display(path)} cannot be read as weights: {reason}") from error
     if found and all(name.startswith("module.") for name in found):
-        return {name.removeprefix("module."): found[name] for name in found}
+        return Renamed(found, {name.removeprefix("module."): name for name in found})
     return found
+
+
+class Renamed(Mapping[str, "Tensor"]):
+    """Some tensors of a file under other names; still read when asked for."""
+
+    def __init__(self, tensors: Mapping[str, "Tensor"], names: Mapping[str, str]) -> None:
+        """`names`: new name -> old name."""
+        self._tensors, self._names = tensors, names
+
+    def __getitem__(self, name: str) -> "Tensor":
+        return self._tensors[self._names[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _Safetensors(Mapping[str, "Tensor"]):
@@ -99,6 +115,7 @@ def load_strictly(module: "nn.Module", tensors: Mapping[str, "Tensor"], *, what:
     Raises:
         VretrError: names or shapes differ; the message shows the first few.
     """
+    tensors = dict(tensors)
     places = module.state_dict()
     missing = [name for name in places if name not in tensors]
     extra = [name for name in tensors if name not in places]
@@ -114,7 +131,7 @@ def load_strictly(module: "nn.Module", tensors: Mapping[str, "Tensor"], *, what:
     ]
     if problems:
         raise VretrError(f"These weights do not fit {what}: tensors {'; '.join(problems)}.")
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(tensors)
 
 
 def digest(tensors: Mapping[str, "Tensor"]) -> str:
@@ -132,7 +149,7 @@ def digest(tensors: Mapping[str, "Tensor"]) -> str:
     return hasher.hexdigest()
 
 
-def remembered_digest(path: Path, tensors: Mapping[str, "Tensor"] | None = None) -> str:
+def remembered_digest(path: Path, tensors: Callable[[], Mapping[str, "Tensor"]]) -> str:
     """`digest` of a file's tensors, kept in VRETR_HOME for as long as size and mtime stay.
 
     A query that only asks whether an index fits its encoder need not read 600 MB again.
@@ -144,7 +161,7 @@ def remembered_digest(path: Path, tensors: Mapping[str, "Tensor"] | None = None)
     note = paths.home() / "digests" / f"{key.hexdigest()}.json"
     if (known := _read(note)) and known == {**stamp, "digest": known.get("digest")}:
         return known["digest"]
-    found = digest(open_tensors(path) if tensors is None else tensors)
+    found = digest(tensors())
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         with paths.atomic_write(note) as file:

@@ -12,6 +12,7 @@ from vretr.encoders.attention import batch_first
 from vretr.encoders.blueprint import Blueprint
 from vretr.encoders.prompts import Prompts, Tokens
 from vretr.errors import UsageError, VretrError
+from vretr.paths import hub_cache
 
 
 class Texts(Protocol):
@@ -117,10 +118,12 @@ def _tokenizer(design: Blueprint) -> Any:
             str(design.folder or name),
             context_length=length,
             tokenizer_mode=config.get("tokenizer_mode"),
+            cache_dir=str(hub_cache()),
             **settings,
         )
-    except OSError as error:
-        raise VretrError(f"The tokenizer {name} is not on this machine: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise VretrError(f"The tokenizer {name} cannot be loaded: {reason}") from error
 
 
 def require_pseudo_words(texts: Texts, name: str) -> ClipTexts:
