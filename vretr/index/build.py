@@ -116,7 +116,7 @@ def build(
     """
     start = time.monotonic()
     where = _place(paths, index)
-    roots = _roots(paths)
+    roots = _roots(paths, rebuild=rebuild)
     if not exists(where):
         _require_photos(roots, exclude)
     opened = store.trying if dry_run else store.writing
@@ -138,10 +138,12 @@ def _place(paths: Sequence[Path], index: Path | None) -> Path:
     return paths[0] / DEFAULT
 
 
-def _roots(paths: Sequence[Path]) -> list[Path]:
+def _roots(paths: Sequence[Path], *, rebuild: bool) -> list[Path]:
     """Real paths, each once, and none inside another."""
-    if not any(path.exists() for path in paths):
-        raise UsageError(f"There is no {' and no '.join(map(os.fspath, paths))}.")
+    missing = [os.fspath(path) for path in paths if not path.exists()]
+    # One of several may be a drive that is not connected; a rebuild would lose its photos.
+    if len(missing) == len(paths) or (missing and rebuild):
+        raise UsageError(f"There is no {' and no '.join(missing)}.")
     roots = dict.fromkeys(Path(os.path.realpath(path)) for path in paths)
     return [root for root in roots if not any(parent in roots for parent in root.parents)]
 
@@ -217,8 +219,8 @@ class _Run:
             )
             if not retry_failed:
                 self.execute(
-                    "UPDATE seen SET fate = 'failed' FROM failure f WHERE f.path = seen.path "
-                    "AND f.size = seen.size AND f.mtime_ns = seen.mtime_ns"
+                    "UPDATE seen SET fate = 'failed' FROM failure f WHERE fate IS NULL "
+                    "AND f.path = seen.path AND f.size = seen.size AND f.mtime_ns = seen.mtime_ns"
                 )
         self.skipped += (
             Unreadable(self.store.root.absolute(path), reason, size, mtime_ns)
@@ -253,7 +255,8 @@ class _Run:
         with self._written():
             known = self._list_gone()
         self.removed = self._count(
-            "gone WHERE digest NOT IN (SELECT digest FROM seen WHERE fate = 'moved')"
+            "gone WHERE digest IS NOT NULL "
+            "AND digest NOT IN (SELECT digest FROM seen WHERE fate = 'moved')"
         )
         if 2 * self.removed > known and not prune:
             raise VretrError(
@@ -263,7 +266,10 @@ class _Run:
         if not self.dry_run:
             with self._written("IMMEDIATE"):
                 self.execute("DELETE FROM photo WHERE path IN (SELECT path FROM gone)")
-                self.execute("DELETE FROM failure WHERE path IN (SELECT path FROM gone)")
+                self.execute(
+                    "DELETE FROM failure WHERE path IN (SELECT path FROM gone) "
+                    "OR path IN (SELECT path FROM seen WHERE fate = 'unchanged')"
+                )
 
     def _list_gone(self) -> int:
         """Fills the table `gone`; returns how many photos were known below the roots."""
@@ -326,9 +332,8 @@ class _Run:
                     f"The encoder {encoder.name} gave vectors {list(encoded.shape)} where "
                     f"{list(expected)} were expected."
                 )
-            finite = np.isfinite(encoded).all(axis=1).tolist()
-            for file, vector, good in zip(batch.files, encoded, finite, strict=True):
-                if good:
+            for file, vector in zip(batch.files, encoded, strict=True):
+                if np.isfinite(vector).all():
                     photos.append(self._photo(file))
                     contents.append((file.digest, file.size))
                     vectors.append(vector)

@@ -77,7 +77,7 @@ def _sentence(folder: Path, code: int | None, text: str) -> str:
             return f"There is no room left for the index in {folder} ({text}). {kept}"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return (
-                f"The index in {folder} cannot be written ({text}). "
+                f"The index in {folder} cannot be written there ({text}). "
                 "Keep it elsewhere with --index DIR."
             )
         case errno.EBUSY:
@@ -128,8 +128,8 @@ def version(connection: sqlite3.Connection, folder: Path) -> int:
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
     """All of it or nothing. `kind` DEFERRED for a view of one moment."""
-    connection.execute(f"BEGIN {kind}")
     try:
+        connection.execute(f"BEGIN {kind}")
         yield
         connection.execute("COMMIT")
     except BaseException:

@@ -212,12 +212,12 @@ class Index:
         score_at = dict(zip(self._positions(rows), scores.tolist(), strict=True))
         found = []
         for position, stored, digest in self._photos_at(list(score_at)):
-            score, path = round(score_at[position], _DECIMALS), self._root.absolute(stored)
+            score, path = _rounded(score_at[position]), self._root.absolute(stored)
             if wanted.takes(score, digest, path):
                 found.append((-score, stored, path))
         found.sort()
         if len(rows) < self._rows:
-            reached = round(float(scores[-1]), _DECIMALS)  # what is not here scores no higher
+            reached = _rounded(scores[-1])  # what is not here scores no higher
             enough = len(found) >= wanted.k and -found[wanted.k - 1][0] > reached
             if not enough and (wanted.min_score is None or reached >= wanted.min_score):
                 return None
@@ -345,6 +345,10 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _rounded(score: float) -> float:
+    return round(float(score), _DECIMALS) + 0.0  # not -0.0
 
 
 class _Moved(Exception):

@@ -72,17 +72,19 @@ def load(folder: Path, segment: Segment, dim: int) -> Vectors:
         VretrError: the file is not what SQLite says.
     """
     path = folder / segment.name
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except (ValueError, EOFError) as error:  # not npy, objects, or shorter than its header says
-        raise _damaged(path, str(error)) from error
-    expected = (segment.rows, dim)
-    if not isinstance(mapped, np.memmap) or (mapped.shape, mapped.dtype) != (expected, _DTYPE):
-        raise _damaged(path, f"it should hold float32 {list(expected)}")
-    if not mapped.flags.c_contiguous or mapped.offset + mapped.nbytes != path.stat().st_size:
+    with open(path, "rb") as file:
+        try:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("another version of the npy format")
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+    if (shape, fortran, dtype) != ((segment.rows, dim), False, _DTYPE):
+        raise _damaged(path, f"it should hold float32 [{segment.rows}, {dim}]")
+    if size != offset + segment.rows * dim * _DTYPE.itemsize:
         raise _damaged(path, "its length is wrong")
+    mapped = np.memmap(path, dtype=_DTYPE, mode="r", offset=offset, shape=shape)
     return np.asarray(mapped)  # a plain view: np.memmap slows every slice down
 
 

@@ -19,6 +19,7 @@ from vretr.errors import VretrError
 from vretr.index import segments
 from vretr.index.database import (
     DATABASE,
+    MIGRATIONS,
     Encoding,
     connect,
     current_encoding,
@@ -91,27 +92,34 @@ def writing(folder: Path, encoder: Encoder, *, root: Path, rebuild: bool) -> Ite
 def trying(folder: Path, encoder: Encoder, *, root: Path, rebuild: bool) -> Iterator["Store"]:
     """A store to look at what would be done: nothing is written, no lock is needed."""
     with in_words(folder):
-        connection = connect(folder) if exists(folder) else sqlite3.connect(":memory:")
+        connection = _connect_to_look(folder)
     with closing(connection):
-        connection.isolation_level = None
-        if version(connection, folder) == 0:
-            connection.close()
-            connection = sqlite3.connect(":memory:", isolation_level=None)
-            migrate(connection, folder)
         encoding = current_encoding(connection)
         if encoding is None:
             encoding = _choose(connection, encoder, folder=folder, root=root, rebuild=False)
-        elif rebuild:
+        elif rebuild:  # nothing has a vector yet
             encoding = Encoding(-1, encoder.name, encoder.identity, encoder.dim)
         else:
             require(encoding, encoder, folder)
         yield Store(folder, connection, encoding)
 
 
+def _connect_to_look(folder: Path) -> sqlite3.Connection:
+    """The database, or an empty one in memory where there is none yet."""
+    if exists(folder):
+        connection = connect(folder)
+        if version(connection, folder) == len(MIGRATIONS):
+            return connection
+        connection.close()
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection, folder)
+    return connection
+
+
 def _make(folder: Path) -> None:
     """The folders of an index, for its owner alone: vectors tell what the photos show."""
     if not folder.exists():
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, parents=True)
         sync_folder(folder.parent)
     strange = {entry.name for entry in folder.iterdir()} - {DATABASE, FOLDER, "lock"}
     if strange and not exists(folder):
@@ -208,15 +216,20 @@ class Store:
                 run = self.connection.executemany
                 run("DELETE FROM failure WHERE path = ?", ((row[0],) for row in changes.photos))
                 run("INSERT OR REPLACE INTO photo VALUES (?, ?, ?, ?)", changes.photos)
-                # A photo that cannot be decoded any more has lost its content; one that cannot
-                # even be looked at (size -1) may be as it was.
-                run(
-                    "DELETE FROM photo WHERE path = ? AND ? >= 0",
-                    ((row[0], row[1]) for row in changes.failures),
-                )
+                run("DELETE FROM photo WHERE path = ?", self._lost(changes))
                 run("INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?)", changes.failures)
         changes.clear()
         self._merge(_FAN_IN)
+
+    def _lost(self, changes: Changes) -> list[tuple[bytes]]:
+        """Photos that have lost their content, since they cannot be decoded any more.
+
+        One that cannot even be looked at (size -1) may be as it was; and until the end of a rebuild
+        everything is searched as before.
+        """
+        if meta(self.connection, "encoding") != self.encoding.id:
+            return []
+        return [(path,) for path, size, *_ in changes.failures if size >= 0]
 
     def _unknown(self, changes: Changes) -> tuple[list[tuple[bytes, int]], list[Vectors]]:
         """The contents of `changes` that have no vector yet, each once."""
@@ -350,6 +363,8 @@ class Store:
 
     def switch(self) -> None:
         """Makes `encoding` the one that is searched and drops the other: the end of a rebuild."""
+        if not segments_of(self.connection, self.encoding):
+            raise VretrError("No photo could be encoded, so the index stays as it was.")
         with in_words(self.folder):
             with transaction(self.connection):
                 _keep(self.connection, self.encoding.id)
