@@ -135,7 +135,7 @@ class WeightedSum:
         *,
         weights: Sequence[Weights | None] | None = None,
     ) -> Vectors:
-        """See `Composer.compose_batch`. All texts are each sentence encoded once, in one call."""
+        """See `Composer.compose_batch`."""
         count = len(texts)
         if not count:
             return np.zeros((0, self.encoder.dim), dtype=np.float32)
@@ -182,8 +182,9 @@ class WeightedSum:
             _mean(unwanted_words, weights.negative_texts, "texts not wanted"),
         )
         if wanted and unwanted:
-            take_away = NEGATIVE_WEIGHT * unwanted.weight
-            return _direction(wanted.direction - take_away * unwanted.direction)
+            return _sum(
+                (1, wanted.direction), (-NEGATIVE_WEIGHT * unwanted.weight, unwanted.direction)
+            )
         if wanted:
             return wanted.direction
         if unwanted:
@@ -195,8 +196,8 @@ class WeightedSum:
             return pictures or words
         share = self.picture_weight * pictures.weight
         rest = (1 - self.picture_weight) * words.weight
-        mixed = share * pictures.direction + rest * words.direction
-        return _Part(_direction(mixed), share + rest)
+        mixed = _sum((share, pictures.direction), (rest, words.direction))
+        return _Part(mixed, share + rest)
 
 
 class _Part(NamedTuple):
@@ -217,15 +218,21 @@ def _mean(vectors: Vectors, weights: Sequence[float], what: str) -> _Part | None
         raise UsageError(
             f"{len(vectors)} {what}, but {len(weights)} weights: give one for each, or none."
         )
-    if not all(0 < weight < np.inf for weight in weights):
+    if not (all(weight > 0 for weight in weights) and sum(weights) < np.inf):
         raise UsageError(f"The weights of {what} must be positive numbers; got {list(weights)}.")
-    factors = np.asarray(weights, dtype=np.float32)
-    return _Part(_direction(factors @ vectors), float(factors.mean()))
+    return _Part(_sum(*zip(weights, vectors, strict=True)), sum(weights) / len(weights))
 
 
-def _direction(vector: Vectors) -> Vectors:
-    """The vector at length 1; what is left where terms cancel (rounding) becomes zero."""
-    return unit(vector) if np.linalg.norm(vector) > CANCELLED else np.zeros_like(vector)
+def _sum(*terms: tuple[float, Vectors]) -> Vectors:
+    """Where a weighted sum of unit vectors points, at length 1; zero where the terms cancel.
+
+    Coefficients are scaled to add up to 1, so that no weight is too large and what rounding leaves
+    of terms that cancel is told by its length.
+    """
+    coefficients = np.array([coefficient for coefficient, _ in terms], dtype=np.float64)
+    largest = coefficients / np.abs(coefficients).max()
+    vector = largest / np.abs(largest).sum() @ np.stack([vector for _, vector in terms])
+    return unit(vector) if np.linalg.norm(vector) > CANCELLED else np.zeros_like(terms[0][1])
 
 
 # The baselines that every composer is measured against, as picture weights.

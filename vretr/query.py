@@ -37,6 +37,7 @@ class Query:
 
     Raises:
         UsageError: nothing is asked, or a value is impossible.
+        TypeError: one term was given where a list of them belongs.
     """
 
     text: Sequence[str] = ()
@@ -55,6 +56,8 @@ class Query:
     def __post_init__(self) -> None:
         for term in TERMS:
             terms, weights = getattr(self, term), getattr(self, f"{term}_weight")
+            if isinstance(terms, str | os.PathLike):
+                raise TypeError(f"{term} takes a list, not {terms!r} alone")
             option = "--" + term.replace("_", "-")
             if weights and len(weights) != len(terms):
                 raise UsageError(
@@ -154,7 +157,7 @@ class Searcher:
         that look for hits of one kind share one pass over the index.
         """
         photos = self._see({path for query in queries for path in (*query.image, *query.not_image)})
-        answers: list[Answer] = [[] for _ in queries]
+        answers: dict[int, Answer] = {}
         terms: dict[int, _Terms] = {}
         for number, query in enumerate(queries):
             try:
@@ -162,41 +165,29 @@ class Searcher:
             except VretrError as problem:
                 answers[number] = problem
         alike = defaultdict(list)
-        for (number, term), vector in zip(
-            terms.items(), self._compose([*terms.values()]), strict=True
-        ):
+        composed = self._compose([*terms.values()])
+        for (number, term), vector in zip(terms.items(), composed, strict=True):
             if isinstance(vector, VretrError):
                 answers[number] = vector
             else:
                 query = queries[number]
-                kind = query.k, query.min_score, query.filter, term.itself
-                alike[kind].append((number, vector))
+                alike[query.k, query.min_score, query.filter, term.itself].append((number, vector))
         for (k, min_score, glob, itself), members in alike.items():
             numbers, vectors = zip(*members, strict=True)
+            keep = None if glob is None else self._matches(glob)
             found = self.index.search_batch(
-                np.stack(vectors),
-                k,
-                keep=None if glob is None else self._matches(glob),
-                min_score=min_score,
-                without=itself,
+                np.stack(vectors), k, keep=keep, min_score=min_score, without=itself
             )
-            for number, hits in zip(numbers, found, strict=True):
-                answers[number] = hits
-        return answers
+            answers.update(zip(numbers, found, strict=True))
+        return [answers[number] for number in range(len(queries))]
 
     def _terms(self, query: Query, photos: Mapping[Path, _Photo | VretrError]) -> _Terms:
-        def seen(paths: Sequence[Path]) -> list[_Photo]:
-            for path in paths:
-                if isinstance(problem := photos[path], VretrError):
-                    raise problem
-            return [photo for path in paths if isinstance(photo := photos[path], _Photo)]
-
         if (query.text or query.not_text) and not self.encoder.reads_text:
             raise UsageError(
                 f"{self.encoder.name}, which this index was made with, reads no words: ask by "
                 "picture, or make an index with an encoder that reads words (`vretr encoders`)."
             )
-        wanted, unwanted = seen(query.image), seen(query.not_image)
+        wanted, unwanted = _found(query.image, photos), _found(query.not_image, photos)
         return _Terms(
             references=self._stack(wanted),
             texts=query.text,
@@ -218,7 +209,7 @@ class Searcher:
                 [term.negatives for term in terms],
                 weights=[term.weights for term in terms],
             )
-        except VretrError as problem:
+        except UsageError as problem:
             if len(terms) == 1:
                 return [problem]
             return [found for term in terms for found in self._compose([term])]
@@ -265,6 +256,15 @@ class Searcher:
             return bool(fits(path.name) or fits(str(path).removeprefix(root)))
 
         return keep
+
+
+def _found(paths: Sequence[Path], photos: Mapping[Path, _Photo | VretrError]) -> list[_Photo]:
+    found = []
+    for path in paths:
+        if isinstance(photo := photos[path], VretrError):
+            raise photo
+        found.append(photo)
+    return found
 
 
 CANCELLED = "The parts of the query cancel one another out: nothing is left to look for."

@@ -110,6 +110,18 @@ def test_equal_weights_are_no_weights() -> None:
     )
 
 
+@given(st.lists(st.floats(1e-300, 1e300), min_size=4, max_size=4), st.floats(0, 1))
+def test_no_weight_is_too_large_or_too_small(weights: list[float], share: float) -> None:
+    one, two, three, four = weights
+    query = WeightedSum(Words(), share).compose(
+        pictures(2),
+        ["a"],
+        Negatives(texts=["b"]),
+        weights=Weights(references=[one, two], texts=[three], negative_texts=[four]),
+    )
+    assert abs(np.linalg.norm(query) - 1) < 1e-5
+
+
 def test_the_picture_composer_reads_no_words() -> None:
     words = Words()
     got = load_composer("image", words).compose(pictures(1), ["red"])

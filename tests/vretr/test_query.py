@@ -80,6 +80,12 @@ def test_what_is_no_query(fields: dict) -> None:
         Query(**fields)
 
 
+@pytest.mark.parametrize("fields", [{"text": "red"}, {"image": Path("cat.jpg")}])
+def test_one_term_where_a_list_belongs(fields: dict) -> None:
+    with pytest.raises(TypeError, match="takes a list"):
+        Query(**fields)
+
+
 def test_a_batch_answers_as_each_query_alone(searcher: Searcher, photos: Path, tmp_path) -> None:
     new = tmp_path / "new.png"
     Image.new("RGB", (50, 50), "darkred").save(new)
