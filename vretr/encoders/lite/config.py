@@ -23,7 +23,7 @@ class TrainConfig(CoreConfig):
     holdout: Annotated[
         int, "Captioned photos kept out of the training, to choose the best step by."
     ] = 400
-    views: Annotated[int, "Views of each photo: as it is, mirrored, then random crops."] = 4
+    views: Annotated[int, "Views of each photo: as it is, mirrored, then random crops."] = 2
     hidden: Annotated[int, "Width of the MLP beside the linear map."] = 512
     dropout: Annotated[float, "Share of the heads' inputs that is dropped."] = 0.2
     product_weight: Annotated[float, "Weight of the loss on product texts."] = 0.5

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
+PHOTOS_AT_ONCE = 16
+
 
 @dataclass(frozen=True)
 class Photos:
@@ -164,8 +166,12 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
     if not place.exists():
         log.info("Looking at %d photos in %d views each", len(files), views)
         tower = ImageTower(device="auto")
-        parts = [_look(tower, views_of(file, views, seed + n)) for n, file in enumerate(files)]
-        _keep(place, np.stack(parts))
+        parts = []
+        for start in range(0, len(files), PHOTOS_AT_ONCE):
+            some = enumerate(files[start : start + PHOTOS_AT_ONCE], start)
+            pixels = [views_of(file, views, seed + number) for number, file in some]
+            parts.append(_look(tower, np.concatenate(pixels)))
+        _keep(place, np.concatenate(parts).reshape(len(files), views, -1))
     told = np.load(place)
     return told[..., :-CLASSES], told[..., -CLASSES:]
 
