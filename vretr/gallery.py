@@ -73,5 +73,4 @@ def _picture(path: Path, root: Path) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": display(name), "uri": path.absolute().as_uri()}
     if isinstance(image, images.Unreadable):
         return shown | {"thumbnail": None, "problem": image.reason}
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return shown | {"thumbnail": pages.data_uri(image)}
+    return shown | {"thumbnail": pages.thumbnail(image, size=THUMBNAIL)}

@@ -41,8 +41,15 @@ def _environment() -> "Environment":
     return environment
 
 
-def data_uri(image: "Image", *, quality: int = 82) -> str:
-    """A picture as a JPEG inside the page."""
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode('ascii')}"
+def thumbnail(picture: "Image", *, size: int) -> str:
+    """A picture, scaled down to fit `size` x `size` pixels, as a JPEG data URI."""
+    small = picture.convert("RGB")
+    small.thumbnail((size, size))
+    file = BytesIO()
+    small.save(file, "JPEG", quality=85)
+    return data_uri(file.getvalue(), "image/jpeg")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Bytes of the media type `kind` as a link that holds them."""
+    return f"data:{kind};base64,{b64encode(content).decode('ascii')}"
