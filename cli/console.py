@@ -6,7 +6,6 @@ tab-separated row a line, file names byte for byte. rich is imported only for a 
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,7 +151,7 @@ def _draws() -> bool:
 
 def _url(path: str) -> str:
     """The path for a terminal's link; the host name keeps it from being opened elsewhere (ssh)."""
-    return f"file://{socket.gethostname()}{quote(os.fsencode(os.path.abspath(path)))}"
+    return f"file://{os.uname().nodename}{quote(os.fsencode(os.path.abspath(path)))}"
 
 
 class Bar:

@@ -1,9 +1,8 @@
 """`vretr train METHOD`, `vretr eval METHOD` and the methods' further commands."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import console
@@ -101,14 +100,7 @@ def say_report(report: Report, as_json: bool) -> None:
     console.note(f"{report.dataset}, {report.split}: {settings}")
 
 
-def say_objects(found: Any, as_json: bool) -> None:
-    """What a further command returns: a path, or objects one a line, or nothing to say."""
-    if found is None:
-        return
-    if isinstance(found, Path):
-        console.print_json(json_fields(console.shown(found))) if as_json else console.print_path(
-            found
-        )
-        return
-    for each in found:
+def say_objects(found: Iterable[Mapping[str, Any]] | None, as_json: bool) -> None:
+    """What a further command returns: objects, always one JSON line each."""
+    for each in found or ():
         console.print_json(each)

@@ -61,8 +61,10 @@ def test_the_check_can_fail(vretr, toy) -> None:
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_help_is_quick(vretr, toy, line: list[str]) -> None:
-    """Processor time, not time on the clock; the best of a few, for the first writes bytecode."""
-    spent = [vretr(*line, env=toy).seconds for _ in range(5)]
+    """Processor time, not time on the clock; a few tries, for the first one writes bytecode."""
+    spent: list[float] = []
+    while len(spent) < 5 and min(spent, default=1) > LIMIT:
+        spent.append(vretr(*line, env=toy).seconds)
     assert min(spent) <= LIMIT, f"{os.getloadavg()[0]:.1f} processes beside; {spent}"
 
 
