@@ -344,29 +344,46 @@ def _ranks(row: NDArray[np.float32], question: _Question, ties: Ties) -> NDArray
     own = row[relevant]
     if not np.isfinite(own).all():
         raise ValueError(f"Relevant items are left out: {relevant[~np.isfinite(own)].tolist()}.")
-    higher, level = _count(row, own)
-    # Relevant items of one score follow one another in the order of their indices.
-    order = np.argsort(-own, kind="stable")
-    fellows = np.empty_like(higher)
-    fellows[order] = np.arange(len(own)) - np.searchsorted(-own[order], -own[order])
-    if ties == "optimistic" or level.max() == 1:
-        return 1 + higher + fellows
-    if ties == "pessimistic":
-        _, inverse, number = np.unique(own, return_inverse=True, return_counts=True)
-        return 1 + higher + (level - number[inverse]) + fellows
-    before = [
-        np.count_nonzero(row[:index] == score) for index, score in zip(relevant, own, strict=True)
-    ]
-    return 1 + higher + np.array(before)
+    if ties == "index":
+        return 1 + _ahead_by_index(row, relevant, own)
+    fellows, equals = _among_themselves(own)
+    if ties == "optimistic":
+        return 1 + _count(row, own, equal=False) + fellows
+    return 1 + _count(row, own, equal=True) - equals + fellows
 
 
-def _count(
-    row: NDArray[np.float32], own: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many scores of the row are higher than each of `own`, and how many are equal to it."""
+def _count(row: NDArray[np.float32], own: NDArray[np.float32], *, equal: bool) -> NDArray[np.int64]:
+    """How many scores of the row are higher than each of `own`, or higher or equal."""
     if len(own) <= _FEW:
-        higher = np.array([np.count_nonzero(row > score) for score in own])
-        return higher, np.array([np.count_nonzero(row == score) for score in own])
+        above = np.greater_equal if equal else np.greater
+        return np.array([np.count_nonzero(above(row, score)) for score in own])
+    return len(row) - np.searchsorted(np.sort(row), own, side="left" if equal else "right")
+
+
+def _ahead_by_index(
+    row: NDArray[np.float32], relevant: NDArray[np.int64], own: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """How many of the row are higher than each of `own`, or equal and before it."""
+    pairs = zip(relevant, own, strict=True)
+    if len(own) <= _FEW:
+        return np.array([
+            np.count_nonzero(row[:index] >= score) + np.count_nonzero(row[index:] > score)
+            for index, score in pairs
+        ])  # fmt: skip
     ordered = np.sort(row)
-    end = np.searchsorted(ordered, own, side="right")
-    return len(row) - end, end - np.searchsorted(ordered, own, side="left")
+    ahead = len(row) - np.searchsorted(ordered, own, side="right")
+    level = len(row) - np.searchsorted(ordered, own, side="left") - ahead
+    equal = [
+        np.count_nonzero(row[:index] == score) if tied else 0
+        for (index, score), tied in zip(pairs, level > 1, strict=True)
+    ]
+    return ahead + np.array(equal)
+
+
+def _among_themselves(own: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each score in `own`: how many equal ones come before it, and how many there are."""
+    _, inverse, number = np.unique(own, return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind="stable")
+    before = np.empty_like(order)
+    before[order] = np.arange(len(own)) - (np.cumsum(number) - number)[inverse[order]]
+    return before, number[inverse]
