@@ -101,4 +101,4 @@ def near(name: str, known: Mapping[str, Any] | list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(sorted(known))}"
