@@ -166,3 +166,13 @@ def orientation(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = value
     return exif
+
+
+@few
+@given(width=sides, height=sides, size=st.integers(1, 64))
+def test_with_a_gap_pictures_that_need_no_shrinking_differ_by_rounding_only(width, height, size):
+    if min(width, height) >= 4 * size or max(width, height) > 8 * min(width, height):
+        return
+    picture = noise(width, height).filter(ImageFilter.GaussianBlur(2))
+    reference = made(size).pixels(picture).astype(int)
+    assert np.abs(made(size, gap=2.0).pixels(picture) - reference).max() <= 2
