@@ -23,7 +23,6 @@ from vretr.paths import display
 
 log = logging.getLogger(__name__)
 
-_QUICK = "-quickgelu"
 _FITS: dict[str, Literal["crop", "squash", "pad"]] = {
     "shortest": "crop",
     "squash": "squash",
@@ -56,13 +55,10 @@ def blueprint(spec: Spec) -> Blueprint:
         return _of_folder(spec.path / CONFIG, _weights_in(spec.path), folder=spec.path)
     model = catalogue.architecture(spec.model)
     if spec.path is not None:
-        tag, entry = recognise(spec.model, spec.path) or ("", None)
-        _check_activation(spec, tag, entry or {})
-        return Blueprint(model, _preprocessing_of_file(spec, model, entry), spec.path)
+        return _of_file(spec.model, spec.path)
     if spec.tag == RANDOM:
         return Blueprint(model, _preprocessing(model, {}), None)
     entry = catalogue.weights()[spec.model][spec.tag]
-    _check_activation(spec, spec.tag, entry)
     (source,) = sources(spec)
     weights = fetch(source, licence=licence(spec))
     return Blueprint(model, _preprocessing(model, entry), weights)
@@ -70,7 +66,7 @@ def blueprint(spec: Spec) -> Blueprint:
 
 def recognise(architecture: str, path: Path) -> tuple[str, dict[str, Any]] | None:
     """Which published weights a file is by its place in a hub cache or its name: (tag, entry)."""
-    entries = catalogue.weights().get(architecture.removesuffix(_QUICK), {})
+    entries = catalogue.weights().get(architecture.removesuffix(catalogue.QUICK), {})
     for tag, entry in entries.items():
         repository = entry["hf_hub"].split("/")[:2]
         folders = path.parts[:-1]
@@ -81,20 +77,6 @@ def recognise(architecture: str, path: Path) -> tuple[str, dict[str, Any]] | Non
     stem = path.stem.lower().replace("-", "_")
     named = [tag for tag in entries if tag in stem]
     return (tag := max(named, key=len), entries[tag]) if named else None
-
-
-def _check_activation(spec: Spec, tag: str, entry: Mapping[str, Any]) -> None:
-    """Refuses weights whose activation is known and is not the architecture's."""
-    base = spec.model.removesuffix(_QUICK)
-    if not tag or base + _QUICK not in catalogue.architectures():
-        return
-    right = base + _QUICK if entry.get("quick_gelu") else base
-    if right != spec.model:
-        rest = f"@{display(spec.path)}" if spec.path else f"/{tag}"
-        raise UsageError(
-            f"The weights {tag} were trained with another activation than that of {spec.model} "
-            f"(QuickGELU or exact GELU): write {right}{rest}."
-        )
 
 
 def _of_folder(card: Path, weights: Path, *, folder: Path | None = None) -> Blueprint:
@@ -127,29 +109,33 @@ def _weights_in(folder: Path) -> Path:
     return found[0]
 
 
-def _preprocessing_of_file(
-    spec: Spec, model: Mapping[str, Any], entry: Mapping[str, Any] | None
-) -> Preprocessing:
-    """Of the published weights that the file is; else what is beside it; else what all weights of
-    the architecture share; else CLIP's, with a warning."""
-    assert spec.path is not None
-    if entry is not None:
-        return _preprocessing(model, entry)
-    if (card := spec.path.with_name(CONFIG)).is_file():
-        return _preprocessing(model, _read(card).get("preprocess_cfg", {}))
-    known = catalogue.weights().get(spec.model, {}).values()
-    possible = {_preprocessing(model, entry) for entry in known} or {_preprocessing(model, {})}
-    if len(possible) == 1:
-        return possible.pop()
+def _of_file(architecture: str, path: Path) -> Blueprint:
+    """A file of weights, prepared for as the published weights that it is; else as its config
+    beside it says; else as all weights of the architecture are; else as CLIP, with a warning.
+    """
+    model = catalogue.architecture(architecture)
+    if known := recognise(architecture, path):
+        tag, entry = known
+        if (right := catalogue.right_architecture(architecture, entry)) != architecture:
+            raise UsageError(
+                f"{path.name} holds {tag}, trained with another activation (QuickGELU or exact "
+                f"GELU) than that of {architecture}: write {right}@{display(path)}."
+            )
+        return Blueprint(model, _preprocessing(model, entry), path)
+    if (card := path.with_name(CONFIG)).is_file():
+        return Blueprint(model, _preprocessing(model, _read(card).get("preprocess_cfg", {})), path)
+    entries = catalogue.weights().get(architecture, {}).values()
     usual = _preprocessing(model, {})
-    log.warning(
-        "How pictures are prepared depends on which weights %s holds; CLIP's way is taken (%s). "
-        "Put its %s beside it if that is wrong.",
-        spec.path.name,
-        usual.describe(),
-        CONFIG,
-    )
-    return usual
+    possible = {_preprocessing(model, entry) for entry in entries} or {usual}
+    if len(possible) > 1:
+        log.warning(
+            "How pictures are prepared depends on which weights %s holds; CLIP's way is taken "
+            "(%s). Put its %s beside it if that is wrong.",
+            path.name,
+            usual.describe(),
+            CONFIG,
+        )
+    return Blueprint(model, usual if len(possible) > 1 else possible.pop(), path)
 
 
 def _preprocessing(model: Mapping[str, Any], config: Mapping[str, Any]) -> Preprocessing:

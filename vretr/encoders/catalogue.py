@@ -8,6 +8,7 @@ import ast
 import copy
 import json
 import runpy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,6 +20,9 @@ from vretr.errors import VretrError
 # CLIP's normalisation, unless the weights say otherwise.
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+QUICK = "-quickgelu"
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,24 @@ def _builds_the_table(node: ast.stmt) -> bool:
 
 
 def pairs() -> list[str]:
-    """Every `ARCH/PRETRAINED` that open_clip can name."""
-    return [f"{name}/{tag}" for name, tags in weights().items() for tag in tags]
+    """Every `ARCH/PRETRAINED` of open_clip in which the architecture is the weights' own."""
+    return [
+        f"{name}/{tag}"
+        for name, tags in weights().items()
+        for tag, entry in tags.items()
+        if right_architecture(name, entry) == name
+    ]
+
+
+def right_architecture(name: str, entry: Mapping[str, Any]) -> str:
+    """`name` with or without `-quickgelu`, as the weights of a table's entry were trained.
+
+    open_clip gives the wrong one a warning only, and then computes other vectors.
+    """
+    plain = name.removesuffix(QUICK)
+    if plain + QUICK not in architectures():
+        return name
+    return plain + QUICK if entry.get("quick_gelu") else plain
 
 
 def card(name: str) -> Card | None:

@@ -109,8 +109,14 @@ def _open_clip(name: str) -> Spec | None:
         return None
     if tag != RANDOM:
         tag = tag.lower().replace("-", "_")  # as open_clip does
-        if tag not in catalogue.weights().get(model, {}):
+        entry = catalogue.weights().get(model, {}).get(tag)
+        if entry is None:
             raise UsageError(_no_such_weights(model, tag))
+        if (right := catalogue.right_architecture(model, entry)) != model:
+            raise UsageError(
+                f"The weights {tag} were trained with another activation (QuickGELU or exact GELU) "
+                f"than that of {model}: write {right}/{tag}."
+            )
     return Spec(f"{model}/{tag}", "open_clip", model, tag)
 
 
@@ -142,15 +148,12 @@ def known_names() -> list[str]:
 
 
 def _no_such_weights(model: str, tag: str) -> str:
-    quick = f"{model}-quickgelu"
     tags = catalogue.weights().get(model, {})
     if not tags:
         return (
             f"open_clip knows the architecture {model} but no weights for it; "
             f"write {model}@path/to/weights or {model}/{RANDOM}."
         )
-    if tag in catalogue.weights().get(quick, {}):
-        return f"The weights {tag} belong to {quick}: write {quick}/{tag}."
     return f"There are no weights {tag!r} for {model}; there are {_few(tags)} and {RANDOM}."
 
 

@@ -40,20 +40,6 @@ def test_weights_of_exact_gelu_are_refused_for_quickgelu(file: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "right"),
-    [
-        ("ViT-B-32/openai", "ViT-B-32-quickgelu/openai"),
-        ("ViT-B-16/dfn2b", "ViT-B-16-quickgelu/dfn2b"),
-        ("ViT-L-14/metaclip_400m", "ViT-L-14-quickgelu/metaclip_400m"),
-        ("RN50/openai", "RN50-quickgelu/openai"),
-    ],
-)
-def test_a_tag_of_quickgelu_names_its_architecture(name: str, right: str) -> None:
-    with pytest.raises(UsageError, match=f"write {right}"):
-        blueprint(parse(name))
-
-
-@pytest.mark.parametrize(
     ("name", "mean", "fit", "interpolation", "size"),
     [
         ("ViT-L-14/laion2b_s32b_b82k", 0.5, "crop", "bicubic", 224),
