@@ -24,30 +24,34 @@ MEASURES = ("recall@1", "recall@10", "recall@50")
 
 
 def main() -> None:
-    """Prints the table."""
+    """Derives the triplets and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="folder or zip with metadata.jsonl")
     parser.add_argument("--encoder", default="lite")
     parser.add_argument("--triplets", type=int, default=5000, help="random draw, seed 0; 0: all")
     options = parser.parse_args()
-    encoder = load_encoder(options.encoder)
     with TemporaryDirectory() as folder:
         file = Path(folder) / "train.jsonl"
         derive(AttributeTripletsConfig(source=options.source, out=file, split="train"))
-        data = triplets.load(file)
-    if 0 < options.triplets < len(data):
-        data = Random(0).sample(data, options.triplets)
+        sweep(file, options.encoder, draw=options.triplets)
+
+
+def sweep(file: Path, name: str, *, draw: int) -> None:
+    """Prints recall for each share of the pictures."""
+    data = triplets.load(file)
     pictures = triplets.pictures(data)
+    if 0 < draw < len(data):
+        data = Random(0).sample(data, draw)
+    encoder = load_encoder(name)
     vectors = image_features(encoder, pictures)
-    config = CirConfig(dataset=f"triplets:{file}", encoder=options.encoder)
-    print(f"{len(data)} triplets, {len(pictures)} pictures, encoder {encoder.name}")
-    print("picture weight  " + "  ".join(f"{name:>9}" for name in MEASURES))
+    config = CirConfig(dataset=f"triplets:{file}", encoder=name)
+    print(f"{len(data)} triplets among {len(pictures)} pictures, encoder {encoder.name}")
+    print("picture weight  " + "  ".join(f"{measure:>9}" for measure in MEASURES))
     for share in SHARES:
-        composer = WeightedSum(encoder, share)
-        ranks = score(composer, data, pictures, vectors, config=config)
+        ranks = score(WeightedSum(encoder, share), data, pictures, vectors, config=config)
         figures = metrics.figures(ranks, *MEASURES)
         here = "  <- default" if share == PICTURE_WEIGHT else ""
-        print(f"{share:14.2f}  " + "  ".join(f"{figures[name]:9.4f}" for name in MEASURES) + here)
+        print(f"{share:14.2f}  " + "  ".join(f"{figures[m]:9.4f}" for m in MEASURES) + here)
 
 
 if __name__ == "__main__":
