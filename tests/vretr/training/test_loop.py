@@ -70,16 +70,20 @@ def test_the_best_weights_are_kept(tmp_path: Path, select: str, best: int) -> No
     figures = iter([(5.0, 0.1), (1.0, 0.2), (3.0, 0.9), (4.0, 0.9)])
     seen = []
 
+    def step(model, batch):
+        assert model.training
+        return regression.step(model, batch)
+
     def validate(model):
+        assert not model.training
+        assert not torch.is_grad_enabled()
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         loss, recall = next(figures)
         return {"loss": loss, "recall@1": recall}
 
     config = regression.config(tmp_path / "run", steps=4, validate_every=1, ema=0)
     run, model = Run.create(config, method="lite", kind="encoder"), regression.network()
-    result = fit(
-        model, regression.step, regression.Points(), run, config, validate=validate, select=select
-    )
+    result = fit(model, step, regression.Points(), run, config, validate=validate, select=select)
     assert (result.step, result.steps) == (best, 4)
     assert result.metrics[select] == {"loss": 1.0, "recall@1": 0.9}[select]
     assert all(torch.equal(v, seen[best - 1][n]) for n, v in model.state_dict().items())
