@@ -35,7 +35,7 @@ from vretr.paths import json_fields
 
 Rows = NDArray[np.int64]
 
-_SPARE = 64  # rows fetched beyond k: some have no photo any more, or are left out
+_SPARE = 16  # rows fetched beyond k: some have no photo any more, or are left out
 _DECIMALS = 6  # of scores: closer ones count as equal
 _ATTEMPTS = 10
 
@@ -212,9 +212,11 @@ class Index:
         score_at = dict(zip(self._positions(rows), scores.tolist(), strict=True))
         found = []
         for position, stored, digest in self._photos_at(list(score_at)):
-            score, path = _rounded(score_at[position]), self._root.absolute(stored)
-            if wanted.takes(score, digest, path):
-                found.append((-score, stored, path))
+            score = _rounded(score_at[position])
+            if wanted.takes(score, digest) and (
+                wanted.keep is None or wanted.keep(self._root.absolute(stored))
+            ):
+                found.append((-score, stored))
         found.sort()
         if len(rows) < self._rows:
             reached = _rounded(scores[-1])  # what is not here scores no higher
@@ -222,8 +224,8 @@ class Index:
             if not enough and (wanted.min_score is None or reached >= wanted.min_score):
                 return None
         return [
-            Hit(path, -score, rank)
-            for rank, (score, _, path) in enumerate(found[: wanted.k], start=1)
+            Hit(self._root.absolute(stored), -score, rank)
+            for rank, (score, stored) in enumerate(found[: wanted.k], start=1)
         ]
 
     def _positions(self, rows: Rows) -> list[int]:
@@ -362,9 +364,5 @@ class _Wanted:
     min_score: float | None
     without: frozenset[bytes]
 
-    def takes(self, score: float, digest: bytes, path: Path) -> bool:
-        return (
-            (self.min_score is None or score >= self.min_score)
-            and digest not in self.without
-            and (self.keep is None or self.keep(path))
-        )
+    def takes(self, score: float, digest: bytes) -> bool:
+        return (self.min_score is None or score >= self.min_score) and digest not in self.without

@@ -7,22 +7,16 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-# A block's scores stay in the processor's cache while the best of them are picked. The products run
-# on BLAS's own threads; more threads around them only got in each other's way when measured.
-_ROWS = 16_384
+# The products run on BLAS's own threads; more threads around them only got in each other's way when
+# measured. Blocks are large, since BLAS's threads wait for one another at the end of each.
+_SCORES = 1 << 22  # products held at once
 _QUERIES = 64
 _GROUP = 32
 
 
 def scores(segments: Sequence[Vectors], query: Vectors) -> Vectors:
     """Inner products of one query [dim] with every row of all segments, in their order."""
-    found = np.empty(sum(map(len, segments)), dtype=np.float32)
-    first = 0
-    for vectors in segments:
-        for block in _blocks(vectors):
-            np.dot(block, query, out=found[first : first + len(block)])
-            first += len(block)
-    return found
+    return np.concatenate([np.empty(0, np.float32), *(vectors @ query for vectors in segments)])
 
 
 def top(
@@ -40,15 +34,15 @@ def top(
         columns = np.ascontiguousarray(queries[first : first + _QUERIES].T)
         row = 0
         for vectors in segments:
-            for block in _blocks(vectors):
+            for block in _blocks(vectors, _SCORES // columns.shape[1]):
                 best.offer(block @ columns, row)
                 row += len(block)
         found += best.result()
     return found
 
 
-def _blocks(vectors: Vectors) -> Iterable[Vectors]:
-    return (vectors[i : i + _ROWS] for i in range(0, len(vectors), _ROWS))
+def _blocks(vectors: Vectors, rows: int) -> Iterable[Vectors]:
+    return (vectors[i : i + rows] for i in range(0, len(vectors), rows))
 
 
 class _Best:

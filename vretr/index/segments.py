@@ -53,6 +53,7 @@ def write(folder: Path, *, start: int, rows: int, dim: int, blocks: Iterable[Vec
     header = {"descr": _DTYPE.str, "fortran_order": False, "shape": (rows, dim)}
     crc = written = 0
     with atomic_write(folder / f"{start}-{start + rows}.npy") as file:
+        os.fchmod(file.fileno(), 0o600)
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             data = np.ascontiguousarray(block, dtype=_DTYPE).data.cast("B") if len(block) else b""
