@@ -173,10 +173,10 @@ class WeightedSum:
         unwanted_words: Vectors,
         weights: Weights,
     ) -> Vectors:
-        wanted = self._mix(
-            _mean(pictures, weights.references, "pictures"),
-            _mean(words, weights.texts, "texts"),
-        )
+        seen = _mean(pictures, weights.references, "pictures")
+        unread = seen and self.picture_weight == 1
+        said = None if unread else _mean(words, weights.texts, "texts")
+        wanted = self._mix(seen, said)
         unwanted = self._mix(
             _mean(unwanted_pictures, weights.negative_references, "pictures not wanted"),
             _mean(unwanted_words, weights.negative_texts, "texts not wanted"),
