@@ -1,22 +1,18 @@
 """What the command says: results on stdout, everything else on stderr.
 
-On a terminal: tables, links and a progress bar. In a pipe: one path, one JSON object or one
+On a terminal: tables and links. In a pipe: one path, one JSON object or one
 tab-separated row a line, file names byte for byte. rich is imported only for a terminal.
 """
 
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
 from vretr.paths import display
-
-SECONDS_BETWEEN_LINES = 30.0  # progress where no bar can be drawn
 
 quiet = False  # --quiet: only errors
 verbose = False  # --verbose: more, and tracebacks
@@ -152,75 +148,3 @@ def _draws() -> bool:
 def _url(path: str) -> str:
     """The path for a terminal's link; the host name keeps it from being opened elsewhere (ssh)."""
     return f"file://{os.uname().nodename}{quote(os.fsencode(os.path.abspath(path)))}"
-
-
-class Bar:
-    """How far something is. Draws nothing itself."""
-
-    def __init__(self, description: str, total: int | None) -> None:
-        self.description, self.total, self.done = description, total, 0
-
-    def advance(self, count: int = 1) -> None:
-        """`count` more are done."""
-        self.update(self.done + count)
-
-    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
-        """So many are done, of so many and so many a second (where that is known by now)."""
-        self.done, self.total = done, self.total if total is None else total
-
-
-class _Lines(Bar):
-    """A line on stderr every half minute."""
-
-    def __init__(self, description: str, total: int | None) -> None:
-        super().__init__(description, total)
-        self.start = self.last = time.monotonic()
-
-    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
-        super().update(done, total)
-        if (now := time.monotonic()) - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = now
-            of = f" of {self.total}" if self.total else ""
-            rate = rate or self.done / (now - self.start)
-            left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate else ""
-            note(f"{self.description}: {self.done}{of} ({rate:.1f}/s{left})")
-
-
-class _Drawn(Bar):
-    """rich's bar."""
-
-    def __init__(self, description: str, total: int | None, progress: Any) -> None:
-        super().__init__(description, total)
-        self.progress, self.task = progress, progress.add_task(description, total=total, rate="")
-
-    def update(self, done: int, total: int | None = None, *, rate: float | None = None) -> None:
-        super().update(done, total)
-        speed = f"{rate:.1f}/s" if rate else ""
-        self.progress.update(self.task, completed=self.done, total=self.total, rate=speed)
-
-
-@contextmanager
-def progress(total: int | None, description: str) -> Iterator[Bar]:
-    """Shows how far it is, on stderr: a bar on a terminal, else a line every half minute.
-
-    `total` may be None and become known later by `Bar.update(done, total)`.
-    """
-    if quiet:
-        yield Bar(description, total)
-    elif not (is_tty(sys.stderr) and _draws()):
-        yield _Lines(description, total)
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
-
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False),
-            Remaining(),
-        )
-        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
-        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as drawn:
-            yield _Drawn(description, total, drawn)

@@ -14,6 +14,7 @@ from cli import console
 from cli.options import starting
 from vretr.errors import MismatchError, UsageError, VretrError
 from vretr.paths import display, json_fields
+from vretr.progress import progress as shown_progress
 
 if TYPE_CHECKING:
     from vretr.index.build import BuildReport, Progress
@@ -205,10 +206,11 @@ def index(
         )
 
     try:
-        with console.progress(None, "Reading photos") as bar:
+        with shown_progress(None, "Reading photos") as bar:
 
             def show_progress(now: "Progress") -> None:
-                bar.update(now.done, now.total, rate=now.rate)
+                rate = f"{now.rate:.1f} photos/s" if now.rate else ""
+                bar.update(now.done, now.total, note=rate)
 
             report = build(show_progress)
     except KeyboardInterrupt:

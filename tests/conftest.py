@@ -18,7 +18,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of 12 pictures: three colours times four shapes, named `red_circle.jpg` and so on."""
+    """A folder of 12 pictures, three colours times four shapes: `red_circle.jpg` and so on."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for colour in ("red", "green", "blue"):

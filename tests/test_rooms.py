@@ -26,7 +26,7 @@ HEAVY = {
 }
 
 # Tables and plots; and how far a training of days is, on stderr.
-MAY_SPEAK = {Path("vretr/report.py"), Path("vretr/training/progress.py")}
+MAY_SPEAK = {Path("vretr/report.py"), Path("vretr/progress.py")}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """vretr: visual retrieval. The common core of the toolkit; `import vretr` is the library.
 
-    encoder = vretr.load_encoder("lite")
-    index = vretr.Index.open("photos/")
-    hits = index.search(encoder.encode_texts(["a dog in the snow"])[0], k=10)
+encoder = vretr.load_encoder("lite")
+index = vretr.Index.open("photos/")
+hits = index.search(encoder.encode_texts(["a dog in the snow"])[0], k=10)
 """
 
 from importlib import import_module
@@ -34,7 +34,22 @@ _HOMES = {
     "WeightedSum": "vretr.composers",
     "load_encoder": "vretr.encoders",
 }
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = [
+    "Composer",
+    "Encoder",
+    "Hit",
+    "Index",
+    "Method",
+    "MismatchError",
+    "Report",
+    "Run",
+    "UsageError",
+    "Verb",
+    "VretrError",
+    "WeightedSum",
+    "__version__",
+    "load_encoder",
+]
 
 
 def __getattr__(name: str) -> object:

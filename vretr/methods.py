@@ -60,7 +60,9 @@ class Report:
     split: str
     metrics: Mapping[str, float]  # field-standard names: "recall@10", "map@5"; values in [0, 1]
     settings: Mapping[str, Any]  # protocol, counts, encoder, seed: what the figures depend on
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # row name -> metrics
+    published: Mapping[str, Mapping[str, float]] = field(
+        default_factory=dict
+    )  # row name -> metrics
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""
@@ -101,4 +103,6 @@ def near(name: str, known: Mapping[str, Any] | list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(sorted(known))}"
+    return (
+        f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(sorted(known))}"
+    )

@@ -44,19 +44,12 @@ def test_paths_on_a_terminal_are_escaped_links(on_terminal, tmp_path: Path) -> N
 
 
 def test_a_dumb_terminal_gets_text_only(on_terminal) -> None:
-    code = (
-        "console.print_path('a.jpg')\n"
-        "console.table(('path', 'score'), [(Path('a.jpg'), 0.5)])\n"
-        "with console.progress(3, 'Reading') as bar: bar.advance()"
-    )
+    code = "console.print_path('a.jpg')\nconsole.table(('path', 'score'), [(Path('a.jpg'), 0.5)])"
     assert "\x1b" not in on_terminal(python=python(code), env={"TERM": "dumb"})
 
 
 def test_no_color_is_respected(on_terminal) -> None:
-    code = (
-        "console.table(('path', 'score'), [('a', 0.5)])\n"
-        "with console.progress(3, 'Reading') as bar: bar.advance()"
-    )
+    code = "console.table(('path', 'score'), [('a', 0.5)])"
     shown = on_terminal(python=python(code), env={"NO_COLOR": "1"})
     assert not re.search(r"\x1b\[[0-9;]*(3|4|9|10)[0-7]m|38;5;", shown)
 
@@ -128,38 +121,8 @@ def test_what_is_said_goes_to_stderr_and_is_escaped(vretr) -> None:
 
 
 def test_quiet_leaves_only_errors(vretr) -> None:
-    code = (
-        "console.quiet = True; console.SECONDS_BETWEEN_LINES = 0\n"
-        "console.warn('w'); console.note('n'); console.error('e')\n"
-        "with console.progress(2, 'Reading') as bar: bar.advance()"
-    )
+    code = "console.quiet = True; console.warn('w'); console.note('n'); console.error('e')"
     assert vretr(python=python(code)).err == "vretr: e\n"
-
-
-def test_progress_in_a_pipe_is_a_line_now_and_then(vretr) -> None:
-    code = (
-        "console.SECONDS_BETWEEN_LINES = {pause}\n"
-        "with console.progress(None, 'Reading') as bar:\n"
-        "    for done in range(1, 4): time.sleep(0.01); bar.update(done, total=3)"
-    )
-    assert vretr(python=python(code.format(pause=30))).err == ""
-    lines = vretr(python=python(code.format(pause=0))).err.splitlines()
-    assert len(lines) == 3
-    assert re.fullmatch(r"Reading: 2 of 3 \([\d.]+/s, \d+ s left\)", lines[1])
-
-
-def test_progress_on_a_terminal_is_a_bar_that_leaves_no_trace(on_terminal) -> None:
-    code = (
-        "with console.progress(None, '[i]Reading') as bar:\n"
-        "    for done in range(1, 4):\n"
-        "        bar.update(done, total=3); time.sleep(0.15)\n"
-        "        console.warn(f'photo {done} is odd')\n"
-        "    console.print_path('a.jpg')"
-    )
-    shown = on_terminal(python=python(code))
-    assert "[i]Reading" in shown and "3/3" in shown
-    assert "vretr: photo 2 is odd" in shown
-    assert "a.jpg" in shown
 
 
 def test_a_terminal_is_known(vretr, on_terminal) -> None:

@@ -11,7 +11,6 @@ and may be deleted at any time.
 import hashlib
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +24,7 @@ from vretr.data.sources import SHOWN
 from vretr.encoders.base import Encoder
 from vretr.errors import MismatchError
 from vretr.paths import atomic_write, display, home
+from vretr.progress import Bar, progress
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ Input = TypeVar("Input")
 
 SHARD = 2048  # inputs a file: what an interruption can cost at most
 TEXTS = 256  # texts that are encoded in one call
-SECONDS_BETWEEN_LINES = 10.0
 
 
 def image_features(
@@ -49,7 +48,6 @@ def image_features(
     Raises:
         MismatchError: pictures cannot be read; all of a shard are counted and the first are named.
     """
-    say = _Progress("pictures", len(paths))
 
     def encode(shard: Sequence[Path]) -> Iterator[Vectors]:
         unreadable: list[images.Unreadable] = []
@@ -61,29 +59,31 @@ def image_features(
                 unreadable += batch.unreadable
                 if batch.files and not unreadable:  # once one is missing, only count the others
                     yield encoder.encode_images(batch.pixels)
-                say.advance(len(batch.files))
+                bar.advance(len(batch.files))
         _refuse(unreadable)
 
     absolute = [path.absolute() for path in paths]
-    return _cached(encoder, absolute, variant=variant, name=_state, encode=encode)
+    with progress(len(paths), "Encoding pictures") as bar:
+        return _cached(encoder, absolute, bar, variant=variant, name=_state, encode=encode)
 
 
 def text_features(encoder: Encoder, texts: Sequence[str], *, variant: str = "") -> Vectors:
     """Unit vectors float32 [N, dim] of N texts."""
-    say = _Progress("texts", len(texts))
 
     def encode(shard: Sequence[str]) -> Iterator[Vectors]:
         for start in range(0, len(shard), TEXTS):
             batch = shard[start : start + TEXTS]
             yield encoder.encode_texts(batch)
-            say.advance(len(batch))
+            bar.advance(len(batch))
 
-    return _cached(encoder, texts, variant=variant, name=_bytes, encode=encode)
+    with progress(len(texts), "Encoding texts") as bar:
+        return _cached(encoder, texts, bar, variant=variant, name=_bytes, encode=encode)
 
 
 def _cached(
     encoder: Encoder,
     inputs: Sequence[Input],
+    bar: Bar,
     *,
     variant: str,
     name: Callable[[Input], bytes],
@@ -95,7 +95,9 @@ def _cached(
     for start in range(0, len(inputs), SHARD):
         shard, part = inputs[start : start + SHARD], vectors[start : start + SHARD]
         file = folder / f"{_key(encoder.identity, variant, *map(name, shard))}.npy"
-        if not _read(file, out=part):
+        if _read(file, out=part):
+            bar.advance(len(shard))
+        else:
             np.concatenate(list(encode(shard)), out=part)
             with atomic_write(file) as stream:
                 np.save(stream, part, allow_pickle=False)
@@ -143,17 +145,3 @@ def _refuse(unreadable: Sequence[images.Unreadable]) -> None:
         first = "; ".join(f"{display(one.path)} ({one.reason})" for one in unreadable[:SHOWN])
         more = f"; and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
         raise MismatchError(f"{len(unreadable):,} pictures cannot be read: {first}{more}.")
-
-
-class _Progress:
-    """A line in the log every few seconds while something is encoded."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
-        self.last = time.monotonic()
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        if (now := time.monotonic()) - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = now
-            log.info("Encoded %s of %s %s.", f"{self.done:,}", f"{self.total:,}", self.what)

@@ -13,12 +13,12 @@ from accelerate.utils import broadcast_object_list, send_to_device
 from torch import Tensor, nn
 
 from vretr.errors import VretrError
+from vretr.progress import progress as shown_progress
 from vretr.training import checkpoints
 from vretr.training.checkpoints import Progress
 from vretr.training.config import TrainConfig
 from vretr.training.devices import accelerator_for
 from vretr.training.interrupts import Interrupts
-from vretr.training.progress import progress as shown_progress
 from vretr.training.run import Run
 from vretr.training.schedules import lr_factor
 from vretr.training.stream import STEP, Collate, Share, Shuffled, Streamed, batches, seed_all
@@ -83,7 +83,9 @@ def fit(
         )
         with (
             run.recording(progress.step, write=training.main) as record,
-            shown_progress(progress.step, config.steps, shown=training.main) as show,
+            shown_progress(
+                config.steps, "Training", done=progress.step, shown=training.main
+            ) as bar,
         ):
             started = time.monotonic() - progress.seconds
             for number, batch in zip(range(first, config.steps + 1), loader, strict=False):
@@ -92,7 +94,7 @@ def fit(
                     row["validation"] = training.validated(validate, select)
                 progress.seconds = time.monotonic() - started
                 record({**row, "seconds": round(progress.seconds, 3)})
-                show(row)
+                bar.update(number, note=_losses(row))
                 stop |= interrupts.asked and share.processes == 1  # others must agree first
                 if stop or number % config.save_every == 0 or number == config.steps:
                     training.save()
@@ -269,6 +271,10 @@ def _bad_gradient(model: nn.Module, norm: float) -> str:
         if parameter.grad is not None and not parameter.grad.isfinite().all():
             return f"the gradient of {name!r} is not finite"
     return f"the norm of the gradient is {norm}"
+
+
+def _losses(row: Mapping[str, Any]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in row.items() if type(value) is float)
 
 
 def _better(figures: Mapping[str, float], best: Mapping[str, float], select: str) -> bool:

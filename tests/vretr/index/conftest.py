@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,21 @@ class TinyEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         raise NotImplementedError
+
+
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Path]:
+    """A folder in memory where there is one: an index waits for its disk at every commit."""
+    shared = Path("/dev/shm")
+    usable = shared.is_dir() and os.access(shared, os.W_OK)
+    with TemporaryDirectory(prefix="vretr-", dir=shared if usable else None) as folder:
+        yield Path(folder).resolve()
+
+
+@pytest.fixture
+def tmp_path(memory: Path) -> Iterator[Path]:
+    with TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -78,13 +79,13 @@ def fill(store: Store, vectors: np.ndarray, names: list[str]) -> None:
 @given(
     st.integers(1, 120),
     st.integers(1, 40),
-    st.sampled_from([1, 7, 1000]),
+    st.sampled_from([1, 4, 1024]),  # products are exact, whatever computes them
     st.booleans(),
     st.sampled_from([None, 0.0, 1.0]),
     st.integers(0, 2**32 - 1),
 )
 def test_index_agrees_with_brute_force(
-    tmp_path_factory: pytest.TempPathFactory,
+    memory: Path,
     photos: int,
     k: int,
     levels: int,
@@ -92,7 +93,7 @@ def test_index_agrees_with_brute_force(
     min_score: float | None,
     seed: int,
 ) -> None:
-    folder = tmp_path_factory.mktemp("index")
+    folder = Path(mkdtemp(dir=memory))
     random = np.random.default_rng(seed)
     vectors = (random.integers(-levels, levels + 1, (photos, 3)) / levels).astype(np.float32)
     names = [f"{number:x}" for number in random.permutation(photos)]
@@ -131,9 +132,7 @@ def test_index_agrees_with_brute_force(
             and (min_score is None or round(float(vector @ query), 6) >= min_score)
         )[:k]
         got = [(-hit.score, hit.path.name.encode()) for hit in hits]
-        np.testing.assert_allclose([s for s, _ in got], [s for s, _ in expected], atol=2e-6)
-        if levels in (1, 7):  # sums of few sevenths: no two products lie within rounding
-            assert [name for _, name in got] == [name for _, name in expected]
+        assert got == expected
         assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
 
 

@@ -24,7 +24,7 @@ from vretr.encoders.lite.image_tower import ImageTower
 from vretr.encoders.lite.shape import CLASSES, PREPROCESSING
 from vretr.encoders.lite.text_tower import TextTower
 from vretr.errors import VretrError
-from vretr.training.progress import progress
+from vretr.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -168,12 +168,12 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
         log.warning("Looking at %d photos in %d views each", len(files), views)
         tower = ImageTower(device="auto")
         parts = []
-        with progress(0, len(files)) as show:
+        with progress(len(files), "Looking at photos") as bar:
             for start in range(0, len(files), PHOTOS_AT_ONCE):
                 some = enumerate(files[start : start + PHOTOS_AT_ONCE], start)
                 pixels = [views_of(file, views, seed + number) for number, file in some]
                 parts.append(_look(tower, np.concatenate(pixels)))
-                show({"step": start + len(pixels)})
+                bar.advance(len(pixels))
         _keep(place, np.concatenate(parts).reshape(len(files), views, -1))
     told = np.load(place)
     return told[..., :-CLASSES], told[..., -CLASSES:]
