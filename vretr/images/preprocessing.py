@@ -80,8 +80,8 @@ class Preprocessing:
         width, height = (int(self._side * length / min(full)) for length in full)
         left, top = (round((length - self.size) / 2) for length in (width, height))
         if self.gap or max(full) > _LONG * min(full):
-            # Only what the crop keeps: up to a third cheaper. Pillow takes the box as 32-bit numbers,
-            # which makes a difference of 1 in some pixels of ten thousand.
+            # Only what the crop keeps: up to a third cheaper. Pillow takes the box as 32-bit
+            # numbers, which makes a difference of 1 in some pixels of ten thousand.
             across, down = image.width / width, image.height / height
             right, bottom = left + self.size, top + self.size
             box = (left * across, top * down, right * across, bottom * down)
