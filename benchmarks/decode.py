@@ -175,7 +175,7 @@ def main() -> None:
         report("web size", made_small(large, Path(folder)), options)
     print(
         "\nvretr decodes by Pillow's draft to twice the input, in processes: past their start they"
-        "\ncost about as much as threads, they leave the interpreter to the model, and a decoder"
+        "\ncost about as much as threads, leave the interpreter to the model, and a decoder"
         "\nthat crashes or hangs takes one file with it and not the run."
     )
 

@@ -12,7 +12,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
-    code = "import sys, vretr; sys.exit(' '.join({'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules)))"
+    code = "import sys, vretr; sys.exit(bool({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
