@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_listed_keeps_its_photos(folder, encoder, monkey
     real = os.scandir
 
     def denied(path: Any = ".") -> Any:
-        if os.fsencode(path).rstrip(b"/").endswith(b"/more"):
+        if not isinstance(path, int) and os.fsencode(path).endswith(b"/more"):
             raise PermissionError(13, "Permission denied", path)
         return real(path)
 

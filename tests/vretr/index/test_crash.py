@@ -67,7 +67,7 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("scenario", ["first", "prune", "rebuild"])
 def test_killed_at_many_steps(scenario: str, tmp_path: Path) -> None:
-    crash(scenario, tmp_path, stride=7 if scenario == "prune" else 17)
+    crash(scenario, tmp_path, stride=5)
 
 
 @pytest.mark.slow
