@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,10 +21,9 @@ from vretr.encoders.base import Encoder
 from vretr.errors import UsageError, VretrError
 from vretr.images import File, Unreadable
 from vretr.index import store
-from vretr.index.database import exists, in_words, set_meta, transaction
-from vretr.index.locate import DEFAULT
+from vretr.index.database import DEFAULT, exists, in_words, set_meta, transaction
+from vretr.index.report import BuildReport, Progress
 from vretr.index.store import Changes, Store
-from vretr.paths import json_fields
 
 _COMMIT_SECONDS = 3.0  # at most so much work is lost in a crash
 _COMMIT_ROWS = 8192
@@ -33,49 +31,6 @@ _PAGE = 1000
 # A file can change again within one tick of its file system's clock (2 s on FAT) without a trace
 # in its times. So a time that is so young when the files are looked at is not relied on.
 _TICK_NS = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a build is. While files are still being looked for, `total` and `rate` are None."""
-
-    done: int
-    total: int | None
-    rate: float | None  # photos encoded per second
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildReport:
-    """What a build did, or in a dry run would do.
-
-    Attributes:
-        photos: how many the index holds now.
-        new: encoded, because new or changed.
-        moved: under a new path, with the vector that their content had already.
-        unchanged: the others that were found again.
-        removed: not found any more.
-        skipped: photos and folders that could not be read, now or in an earlier build.
-    """
-
-    photos: int
-    new: int
-    moved: int
-    unchanged: int
-    removed: int
-    skipped: list[Unreadable]
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields of `vretr index --json`."""
-        return {
-            "photos": self.photos,
-            "new": self.new,
-            "moved": self.moved,
-            "unchanged": self.unchanged,
-            "removed": self.removed,
-            "skipped": [{**json_fields(s.path), "reason": s.reason} for s in self.skipped],
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def build(

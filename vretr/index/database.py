@@ -14,6 +14,7 @@ from vretr.encoders.base import Encoder
 from vretr.errors import MismatchError, VretrError
 from vretr.index.segments import Segment
 
+DEFAULT = ".vretr"  # the index of a folder, in it
 DATABASE = "index.sqlite"
 
 # One script a version: MIGRATIONS[n] makes version n + 1 of version n.
@@ -93,6 +94,11 @@ def _sentence(folder: Path, code: int | None, text: str) -> str:
 def exists(folder: Path) -> bool:
     """Whether a folder is an index."""
     return (folder / DATABASE).is_file()
+
+
+def index_in(folder: Path) -> Path | None:
+    """The index that a folder is, or holds as the index of its photos."""
+    return next((place for place in (folder, folder / DEFAULT) if exists(place)), None)
 
 
 def connect(folder: Path) -> sqlite3.Connection:

@@ -5,9 +5,7 @@ import shlex
 from pathlib import Path
 
 from vretr.errors import MismatchError
-from vretr.index.database import exists
-
-DEFAULT = ".vretr"
+from vretr.index.database import DEFAULT, exists, index_in
 
 
 def locate(
@@ -36,9 +34,8 @@ def locate(
 
 
 def _given(index: Path, name: str) -> Path:
-    for place in (index, index / DEFAULT):  # the folder of the photos is meant as well
-        if exists(place):
-            return place
+    if place := index_in(index):
+        return place
     return _none(f"There is no index in {index} ({name})", index)
 
 

@@ -21,8 +21,8 @@ from vretr.index.database import (
     REBUILD,
     connect,
     current_encoding,
-    exists,
     in_words,
+    index_in,
     meta,
     require,
     segments_of,
@@ -73,27 +73,28 @@ class Index:
         self._refresh()
 
     @classmethod
-    def open(cls, where: Path) -> Self:
-        """Opens the index in the folder `where` (the one that holds `index.sqlite`).
+    def open(cls, where: str | os.PathLike[str]) -> Self:
+        """Opens an index, given its folder or the folder of its photos.
 
         Raises:
             MismatchError: there is none, none yet, or one that a newer vretr wrote.
             VretrError: it is damaged.
         """
-        if not exists(where):
+        folder = index_in(Path(where))
+        if folder is None:
             raise MismatchError(
                 f"There is no index in {where}; make one with `vretr index FOLDER`."
             )
-        with in_words(where):
-            connection = connect(where)
+        with in_words(folder):
+            connection = connect(folder)
             try:
-                found = version(connection, where)
+                found = version(connection, folder)
                 if found < len(MIGRATIONS) or current_encoding(connection) is None:
                     raise MismatchError(
-                        f"The index {where} is not finished or of an older format; "
+                        f"The index {folder} is not finished or of an older format; "
                         "run `vretr index` on its folder once."
                     )
-                return cls(where, connection)
+                return cls(folder, connection)
             except BaseException:
                 connection.close()
                 raise

@@ -274,12 +274,17 @@ def test_dry_run_writes_nothing(folder, encoder, paint):
     assert counts(run(folder, encoder, dry_run=True)) == (10, 10, 0, 0, 0)
     assert not (folder / ".vretr").exists() and encoder.encoded == 0
     run(folder, encoder)
-    before = {p: p.stat() for p in (folder / ".vretr").rglob("*")}
+
+    def state() -> dict[Path, tuple[int, int]]:
+        files = (folder / ".vretr").rglob("*")
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+    before = state()
     paint(folder / "new.png", 50)
     (folder / "0.png").rename(folder / "z.png")
     (folder / "1.png").unlink()
     planned = run(folder, encoder, dry_run=True)
-    assert {p: p.stat() for p in (folder / ".vretr").rglob("*")} == before
+    assert state() == before
     assert counts(planned) == counts(run(folder, encoder)) == (10, 1, 1, 8, 1)
     assert counts(run(folder, encoder, dry_run=True, rebuild=True))[:2] == (10, 10)
 
@@ -417,6 +422,12 @@ def test_moved_folder_keeps_its_index(folder, encoder, tmp_path):
     folder.rename(moved)
     assert len(names(moved, encoder)) == 10
     assert counts(run(moved, encoder)) == (10, 0, 0, 10, 0)
+
+
+def test_opened_by_the_folder_of_the_photos(folder, encoder):
+    run(folder, encoder)
+    with Index.open(str(folder)) as index:
+        assert index.folder == folder / ".vretr" and index.root == folder
 
 
 def test_through_a_link_the_photos_are_the_same(folder, encoder, tmp_path):
