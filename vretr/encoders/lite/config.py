@@ -25,19 +25,19 @@ class TrainConfig(CoreConfig):
     ] = 400
     views: Annotated[int, "Views of each photo: as it is, mirrored, then random crops."] = 2
     hidden: Annotated[int, "Width of the MLP beside the linear map."] = 512
-    dropout: Annotated[float, "Share of the heads' inputs that is dropped."] = 0.2
+    dropout: Annotated[float, "Share of the heads' inputs that is dropped."] = 0.5
     product_weight: Annotated[float, "Weight of the loss on product texts."] = 0.5
     class_weight: Annotated[float, "Weight of the distillation of the classifier."] = 0.3
     named_weight: Annotated[
         float, "Length of the class-name part beside the learned part, which has length 1."
-    ] = 0.4
+    ] = 0.7
     seed: Annotated[int, "Decides initial weights, order of samples and all random draws."] = 0
-    steps: Annotated[int, "Optimiser steps in all."] = 1500
+    steps: Annotated[int, "Optimiser steps in all."] = 500
     batch_size: Annotated[int, "Captioned photos a step, and as many products."] = 512
     lr: Annotated[float, "Highest learning rate (AdamW)."] = 1e-3
     weight_decay: Annotated[float, "Weight decay (AdamW)."] = 0.1
     warmup: Annotated[int, "Steps over which the learning rate rises from 0."] = 100
-    validate_every: Annotated[int, "Steps between validations."] = 250
+    validate_every: Annotated[int, "Steps between validations."] = 50
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value with which no training is possible."""
