@@ -7,9 +7,11 @@ output=demo-output
 mkdir -p "$output"
 
 run() {
-    printf '\n\033[1m$'
-    printf ' %q' "$@"
-    printf '\033[0m\n'
+    local word line='$'
+    for word in "$@"; do
+        case $word in *' '*) line="$line \"$word\"" ;; *) line="$line $word" ;; esac
+    done
+    printf '\n%s\n' "$line"
     "$@"
 }
 
@@ -17,8 +19,8 @@ if [ -z "$photos" ]; then
     photos=$output/photos
     python scripts/demo_photos.py "$photos"
     words=("a cat" "something to drink" "a motorcycle" "a temple" "the night sky")
-    picture=$photos/motorcycle_left.png
-    change="a red flower"
+    picture=$photos/grace_hopper.jpg
+    change="in a space suit"
 else
     words=("a person" "a dog" "food on a table" "buildings in a city" "something red")
     picture=
