@@ -67,7 +67,7 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("scenario", ["first", "prune", "rebuild"])
 def test_killed_at_many_steps(scenario: str, tmp_path: Path) -> None:
-    crash(scenario, tmp_path, stride=5)
+    crash(scenario, tmp_path, stride=11)
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def crash(scenario: str, tmp_path: Path, *, stride: int) -> None:
     program = [sys.executable, HERE / "crashing.py", scenario, tmp_path / "work", str(stride)]
     done = subprocess.run(program, capture_output=True, text=True, env=ONE_THREAD, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 8
+    assert int(done.stdout) >= 5
 
 
 def test_killed_at_any_time(folder: Path, encoder: Any) -> None:
