@@ -52,7 +52,7 @@ def batches(
     unreadable.
     A batch holds the next `batch_size` paths, readable or not. At most two batches are read ahead,
     so memory does not grow with the folder. A file that crashes its decoder, or keeps it busy for a
-    minute, is unreadable and nothing more.
+    minute (of processor time), is unreadable and nothing more.
 
     The iterator owns child processes: exhaust it or close it (`contextlib.closing`).
 

@@ -22,7 +22,8 @@ from vretr.images.files import Unreadable, unreadable
 
 Result = TypeVar("Result")
 
-TIMEOUT = 60.0  # seconds for one file
+TIMEOUT = 60.0  # seconds of processor time for one file
+_STALLED = 10.0  # times as much of wall time, which a busy machine or a slow disk may well need
 _READY = "ready"
 _COMMAND = "import sys; from vretr.images.worker import serve; serve(int(sys.argv[1]))"
 
@@ -34,7 +35,8 @@ class Worker(Generic[Result]):
 
     Args:
         task: a picklable function (of a module that the child can import).
-        timeout: seconds of wall time after which the child ends itself.
+        timeout: seconds of processor time for one file after which the child ends itself; of wall
+            time it has ten times as much.
     """
 
     def __init__(self, task: Callable[[Path], Result], *, timeout: float = TIMEOUT) -> None:
@@ -61,7 +63,7 @@ class Worker(Generic[Result]):
                 return result
             except (EOFError, ConnectionError):
                 status = self._end()
-            if status == -signal.SIGALRM:
+            if status in (-signal.SIGPROF, -signal.SIGALRM):
                 return unreadable(path, f"took longer than {self._timeout:g} s to decode")
             reason = f"crashed the decoder ({_ending(status)})"
         return unreadable(path, reason)
@@ -77,7 +79,7 @@ class Worker(Generic[Result]):
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._start()
-            self._connection.send((self._task, self._timeout))
+            self._connection.send((self._task, self._timeout, self._timeout * _STALLED))
             try:
                 self._connection.recv()
             except (EOFError, ConnectionError):
@@ -114,19 +116,21 @@ class Worker(Generic[Result]):
 def serve(descriptor: int) -> None:
     """What the child does: answers one path after another until the connection ends."""
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
-        task, timeout = connection.recv()
+        task, processor_time, wall_time = connection.recv()
         connection.send(_READY)
         _be_quiet_and_alone()
         while True:
             path = connection.recv()
-            # The alarm's default action ends the process even inside a C call, and even when the
-            # parent is gone.
-            signal.setitimer(signal.ITIMER_REAL, timeout)
+            # The default action of both alarms ends the process even inside a C call, and even when
+            # the parent is gone.
+            signal.setitimer(signal.ITIMER_PROF, processor_time)
+            signal.setitimer(signal.ITIMER_REAL, wall_time)
             try:
                 result = task(path)
             except Exception as error:  # noqa: BLE001 - the parent raises it
                 error.add_note(f"In a decoding process:\n{format_exc()}")
                 result = error
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(result)
 

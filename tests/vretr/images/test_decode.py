@@ -137,7 +137,7 @@ assert peak() - before < 900, peak() - before
 
 def test_bombs_cost_neither_time_nor_memory(odd):
     """The 144 MP picture is below our limit: a byte a pixel and four for RGB, 720 MB."""
-    subprocess.run([sys.executable, "-W", "error", "-c", BOMBS, str(odd)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", BOMBS, str(odd)], check=True, timeout=300)
 
 
 def test_broken_exif_does_not_lose_a_sound_picture(odd, tmp_path):

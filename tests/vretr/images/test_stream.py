@@ -98,7 +98,7 @@ def test_the_order_holds_although_files_differ_in_time():
 
 def test_crashes_and_hangs_cost_only_their_files():
     names = ["a", "abort1", "b", "spin", "c", "exit", "abort2", "d", "e"]
-    results = list(read_ahead(map(Path, names), tasks.fragile, workers=2, timeout=0.5))
+    results = list(read_ahead(map(Path, names), tasks.fragile, workers=2, timeout=1.0))
     assert [r.path.name if isinstance(r, Unreadable) else r for r in results] == names
     assert [r for r in results if not isinstance(r, Unreadable)] == ["a", "b", "c", "d", "e"]
 
@@ -111,7 +111,7 @@ def test_nothing_is_left_behind(processes, photos):
     assert next(busy) == "a"
     start = time.monotonic()
     busy.close()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     with pytest.raises(RuntimeError):
         list(read_ahead(map(Path, ["a", "raise", "sleep"]), tasks.fragile, workers=2))
     assert len(processes) == 6
@@ -170,7 +170,7 @@ HERE = {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def ended(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
             return False
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_the_children_and_says_nothing_of_them(tmp_path):
     ):
         children = {int(parent.stdout.readline()) for _ in range(20)}
         os.killpg(parent.pid, signal.SIGINT)
-        _, errors = parent.communicate(timeout=10)
+        _, errors = parent.communicate(timeout=60)
     assert parent.returncode == -signal.SIGINT
     assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
     assert all(ended(child) for child in children)
@@ -208,7 +208,7 @@ def test_an_iterator_that_is_never_closed_does_not_hold_up_the_exit():
         capture_output=True,
         env=os.environ | HERE,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert ended(int(done.stdout))
