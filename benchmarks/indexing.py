@@ -139,6 +139,8 @@ def measure(folder: Path, part: Path, encoder: str, options: argparse.Namespace)
         first, all_of_them = (seconds(place, encoder, options) for place in (part, folder))
         if seconds is index_seconds:
             with_start.append(many / all_of_them)
+        if all_of_them < 2 * first:
+            raise SystemExit("Start-up is most of it; take more photos, or a quieter machine.")
         return (many - few) / (all_of_them - first)
 
     measures: dict[str, Callable[[], float]] = {
