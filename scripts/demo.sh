@@ -3,6 +3,7 @@
 # or in a folder of yours (`make demo PHOTOS=folder`), in which only `.vretr/` is written.
 set -euo pipefail
 photos=${1:-}
+photos=${photos/#\~/$HOME}
 output=demo-output
 mkdir -p "$output"
 
@@ -19,15 +20,15 @@ if [ -z "$photos" ]; then
     photos=$output/photos
     python scripts/demo_photos.py "$photos"
     words=("a cat" "something to drink" "a motorcycle" "a temple" "the night sky")
-    picture=$photos/grace_hopper.jpg
-    change="in a space suit"
+    picture=$photos/astronaut.png
+    change="in uniform"
 else
     words=("a person" "a dog" "food on a table" "buildings in a city" "something red")
     picture=
     change="in black and white"
 fi
 
-run vretr index "$photos"
+run vretr index "$photos" || [ $? -eq 3 ] # 3: done, but some files could not be read
 for text in "${words[@]}"; do
     run vretr query --in "$photos" --text "$text" -k 3
 done

@@ -22,9 +22,9 @@ from vretr.paths import display
 
 Vectors = NDArray[np.float32]
 
-# Best of benchmarks/sum_weight.py: `lite` on colour triplets of training products.
 PICTURE_WEIGHT = 0.35
-"""Share of the pictures where there are words as well; chosen by `benchmarks/sum_weight.py`."""
+"""Share of the pictures where there are words as well. The best of `benchmarks/sum_weight.py`: `lite`
+on colour triplets of training products."""
 
 NEGATIVE_WEIGHT = 0.5
 """How much of what is not wanted is taken away. At 1 a picture that resembles the unwanted as much
