@@ -101,7 +101,7 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
         name = option.replace("-", "_")
         if name not in READERS:
             known = [known.replace("_", "-") for known in READERS]
-            raise UsageError(f"There is no option {option!r} in a batch; {near(option, known)}.")
+            raise UsageError(f"There is no option {option!r} in a batch; {near(option, known)}")
         try:
             fields[name] = READERS[name](value)
         except TypeError as problem:

@@ -23,8 +23,8 @@ from vretr.paths import display
 Vectors = NDArray[np.float32]
 
 PICTURE_WEIGHT = 0.35
-"""Share of the pictures where there are words as well. The best of `benchmarks/sum_weight.py`: `lite`
-on colour triplets of training products."""
+"""Share of the pictures where there are words as well. The best of `benchmarks/sum_weight.py`, with
+`lite` on colour triplets of training products."""
 
 NEGATIVE_WEIGHT = 0.5
 """How much of what is not wanted is taken away. At 1 a picture that resembles the unwanted as much
@@ -254,7 +254,7 @@ def load_composer(name: str, encoder: Encoder, *, picture_weight: float | None =
         return WeightedSum(encoder, share, name=name)
     if not Path(name).is_dir():
         raise UsageError(
-            f"There is no composer {name!r}; {near(name, BASELINES)}, or the path of a Run."
+            f"There is no composer {name!r} and no Run of that path; {near(name, BASELINES)}"
         )
     if picture_weight is not None:
         raise UsageError("A trained composer takes no --picture-weight.")

@@ -94,15 +94,15 @@ def method(name: str) -> Method:
     """
     known = methods()
     if name not in known:
-        raise UsageError(f"There is no method {name!r}; {near(name, known)}.")
+        raise UsageError(f"There is no method {name!r}; {near(name, known)}")
     return known[name]
 
 
 def near(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """A phrase that suggests what may have been meant by an unknown name."""
+    """The end of a sentence: what may have been meant by an unknown name, or all that is known."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return (
-        f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(sorted(known))}"
-    )
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known are {', '.join(sorted(known))}."

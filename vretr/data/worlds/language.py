@@ -165,7 +165,7 @@ def instruction(scene: Scene, edit: Edit, language: str = "en", *, phrasing: int
 def find_language(name: str) -> Language:
     """The language of that code; UsageError names the known ones."""
     if name not in LANGUAGES:
-        raise UsageError(f"Worlds do not speak {name!r}; {near(name, LANGUAGES)}.")
+        raise UsageError(f"Worlds do not speak {name!r}; {near(name, LANGUAGES)}")
     return LANGUAGES[name]
 
 

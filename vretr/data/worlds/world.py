@@ -171,7 +171,7 @@ class World:
         known = SPLITS if self.held_out else SPLITS[:2]
         split = purpose.split()[-1]
         if split not in known:
-            raise UsageError(f"This world has no split {split!r}; {near(split, list(known))}.")
+            raise UsageError(f"This world has no split {split!r}; {near(split, list(known))}")
         return Random(f"{self.seed} {purpose} {number}")
 
     def _save(self, folder: Path, name: str, scene: Scene) -> str:
@@ -197,7 +197,7 @@ def _class(words: str) -> dict[str, str]:
     homes = {word: attribute for attribute, values in VOCABULARY.items() for word in values}
     for word in words.split():
         if word not in homes:
-            raise UsageError(f"A world has no {word!r} to hold out; {near(word, homes)}.")
+            raise UsageError(f"A world has no {word!r} to hold out; {near(word, homes)}")
     return {homes[word]: word for word in words.split()}
 
 
