@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
+DATA ?=
 
 .PHONY: help demo test test-slow test-lowest lint format bench clean
 
@@ -31,8 +32,11 @@ format: $(VENV)/dev  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev  ## print the figures of docs/benchmarks.md from a fresh run
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/dev  ## print the figures of docs/benchmarks.md (DATA=folder of the data sets)
+	@test -n "$(DATA)" || { echo 'say where the data sets lie: make bench DATA=folder'; exit 2; }
+	@for script in benchmarks/*.py; do \
+	    echo "== $$script"; $(BIN)/python $$script --data "$(DATA)" || exit 1; \
+	done
 
 clean:  ## remove the environments and what the demo wrote
 	rm -rf $(VENV) .venv-lowest demo-output

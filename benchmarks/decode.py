@@ -1,8 +1,8 @@
 """How fast pictures become pixels: ways to decode a JPEG, and threads against processes.
 
-    python benchmarks/decode.py FOLDER [--pictures 480] [--workers 2]
+    python benchmarks/decode.py --data FOLDER [--pictures 480] [--workers 2]
 
-FOLDER holds large JPEGs (10 megapixels or so); pictures of web size are made of them. Processor
+FOLDER holds camera.zip, large JPEGs; pictures of web size are made of them. Processor
 time is the smallest of several runs on one thread, from a file or bytes to pixels at the size of a
 tower's input; the rates are pictures a second of wall time, start of the processes included.
 """
@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from vretr import images
+from vretr.data.sources import folder_of
 from vretr.images import Preprocessing
 from vretr.images.stream import load_pixels, read_ahead
 
@@ -165,11 +166,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with camera.zip")
     parser.add_argument("--pictures", type=int, default=480, help="for the rates")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    large = [path for path in images.find([options.folder]) if path.suffix.lower() == ".jpg"]
+    large = [
+        path
+        for path in images.find([folder_of(options.data / "camera.zip")])
+        if path.suffix.lower() == ".jpg"
+    ]
     report("large", large, options)
     with tempfile.TemporaryDirectory() as folder:
         report("web size", made_small(large, Path(folder)), options)

@@ -70,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", type=Path, help="not needed here; every benchmark takes it")
     parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--encoder", default="tiny")
     parser.add_argument("--seconds", type=float, default=0.5, help="between two readings")

@@ -1,6 +1,6 @@
 """What lower precision changes: cosine to float32, the top ten of real queries, and the speed.
 
-    python benchmarks/precision.py FLICKR8K_ZIP [--encoder lite --encoder ViT-B-32/random]
+    python benchmarks/precision.py --data FOLDER [--encoder lite --encoder ViT-B-32/random]
         [--photos 1000] [--precision bf16] [--threads 2]
 
 Photos and captions are those of the dev split. Two encodings of the same photos and captions are
@@ -62,7 +62,7 @@ def overlap(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("flickr8k", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder with flickr8k.zip")
     parser.add_argument("--encoder", action="append")
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--precision", default="bf16", choices=["auto", "bf16", "fp16"])
@@ -73,7 +73,7 @@ def main() -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    photos, texts = dev_split(options.flickr8k, options.photos)
+    photos, texts = dev_split(options.data / "flickr8k.zip", options.photos)
     for name in options.encoder or ["lite", "ViT-B-32/random"]:
         exact = load_encoder(name, precision="fp32")
         pixels = np.stack([exact.preprocessing.pixels(photo) for photo in photos])

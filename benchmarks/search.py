@@ -98,6 +98,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="not needed here; every benchmark takes it")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=64)
@@ -156,7 +157,7 @@ def main() -> None:
                     f"{seconds / floor:.2f}",
                 )
         index.close()
-        Console().print(table)
+        Console(width=100).print(table)
 
 
 if __name__ == "__main__":

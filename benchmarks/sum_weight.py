@@ -1,6 +1,6 @@
 """Recall of the weighted sum over the picture's share, on colour triplets of training pictures.
 
-    python benchmarks/sum_weight.py fashion.zip [--encoder lite] [--triplets 5000]
+    python benchmarks/sum_weight.py --data FOLDER [--encoder lite] [--triplets 5000]
 
 `vretr.composers.PICTURE_WEIGHT` is chosen from this table. The test split, on which figures are
 published, is never looked at.
@@ -26,13 +26,15 @@ MEASURES = ("recall@1", "recall@10", "recall@50")
 def main() -> None:
     """Derives the triplets and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="folder or zip with metadata.jsonl")
+    parser.add_argument("--data", type=Path, required=True, help="folder with fashion.zip")
     parser.add_argument("--encoder", default="lite")
     parser.add_argument("--triplets", type=int, default=5000, help="random draw, seed 0; 0: all")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         file = Path(folder) / "train.jsonl"
-        derive(AttributeTripletsConfig(source=options.source, out=file, split="train"))
+        derive(
+            AttributeTripletsConfig(source=options.data / "fashion.zip", out=file, split="train")
+        )
         sweep(file, options.encoder, draw=options.triplets)
 
 

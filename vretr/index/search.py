@@ -1,22 +1,35 @@
 """Exact search: the rows with the largest inner products, in one pass over mapped memory."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-# The products run on BLAS's own threads; more threads around them only got in each other's way when
-# measured. Blocks are large, since BLAS's threads wait for one another at the end of each.
+# Several queries at once are BLAS's work, on its own threads: more around them only got in each
+# other's way when measured. Blocks are large, since BLAS's threads wait for one another at the end
+# of each. One query is bound by reading memory, and there a dot product a row, in a few threads,
+# reads faster than BLAS's product of a matrix and a vector (benchmarks/search.py).
 _SCORES = 1 << 22  # products held at once
 _QUERIES = 64
 _GROUP = 32
+_ROWS = 1 << 15  # of a thread's block, for one query
 
 
 def scores(segments: Sequence[Vectors], query: Vectors) -> Vectors:
     """Inner products of one query [dim] with every row of all segments, in their order."""
-    return np.concatenate([np.empty(0, np.float32), *(vectors @ query for vectors in segments)])
+    products = np.empty(sum(map(len, segments)), np.float32)
+    blocks, row = [], 0
+    for vectors in segments:
+        for block in _blocks(vectors, _ROWS):
+            blocks.append((block, products[row : row + len(block)]))
+            row += len(block)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(lambda pair: np.vecdot(pair[0], query, out=pair[1]), blocks))
+    return products
 
 
 def top(
@@ -29,16 +42,26 @@ def top(
     """
     found = []
     for first in range(0, len(queries), _QUERIES):
-        best = _Best(len(queries[first : first + _QUERIES]), count)
-        # Kept transposed and contiguous: the form in which BLAS multiplies fastest.
-        columns = np.ascontiguousarray(queries[first : first + _QUERIES].T)
-        row = 0
-        for vectors in segments:
-            for block in _blocks(vectors, _SCORES // columns.shape[1]):
-                best.offer(block @ columns, row)
-                row += len(block)
+        some = queries[first : first + _QUERIES]
+        best = _Best(len(some), count)
+        if len(some) == 1:
+            best.offer(scores(segments, some[0])[:, None], 0)
+        else:
+            for row, products in _products(segments, some):
+                best.offer(products, row)
         found += best.result()
     return found
+
+
+def _products(segments: Sequence[Vectors], queries: Vectors) -> Iterator[tuple[int, Vectors]]:
+    """Inner products [rows, Q] block by block, each with the number of its first row."""
+    # Transposed and contiguous: the form in which BLAS multiplies fastest.
+    columns = np.ascontiguousarray(queries.T)
+    row = 0
+    for vectors in segments:
+        for block in _blocks(vectors, _SCORES // len(queries)):
+            yield row, block @ columns
+            row += len(block)
 
 
 def _blocks(vectors: Vectors, rows: int) -> Iterable[Vectors]:

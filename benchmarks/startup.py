@@ -1,0 +1,80 @@
+"""What a short command costs: help, and a cold query in words, whole processes, median of N.
+
+    python benchmarks/startup.py [--rows 100000] [--rounds 7]
+
+Wall and processor time of `vretr --help`, of `vretr train --help` and of `vretr query --text` with
+`lite` on an index of random vectors, beside importing torch alone.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from vretr.encoders import load_encoder
+from vretr.images import File
+from vretr.index import store
+
+
+def filled(folder: Path, rows: int) -> None:
+    """An index of `rows` photos that do not exist, with random unit vectors."""
+    encoder, draws = load_encoder("lite"), np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    with store.writing(folder / ".vretr", encoder, root=folder, rebuild=False) as target:
+        for start in range(0, rows, 10_000):
+            count = min(10_000, rows - start)
+            vectors = draws.standard_normal((count, encoder.dim), dtype=np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            changes = store.Changes()
+            for number, vector in enumerate(vectors, start):
+                file = File(folder / f"{number}.jpg", 1, 1, number.to_bytes(16, "little"))
+                changes.photos.append((os.fsencode(file.path.name), 1, 1, file.digest))
+                changes.contents.append((file.digest, 1))
+                changes.vectors.append(vector)
+            target.commit(changes)
+        target.tidy()
+
+
+def cost(command: list[str], folder: Path) -> tuple[float, float]:
+    """Wall and processor seconds of a process."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="not needed here; every benchmark takes it")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    vretr = [sys.executable, "-m", "cli"]
+    commands = {
+        "vretr --help": [*vretr, "--help"],
+        "vretr train --help": [*vretr, "train", "--help"],
+        f"vretr query --text, {options.rows:,} vectors": [*vretr, "query", "--text", "a red car"],
+        "python -c 'import torch'": [sys.executable, "-c", "import torch"],
+    }
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        filled(folder, options.rows)
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for _ in range(options.rounds):  # interleaved: the machine is noisy
+            for name, command in commands.items():
+                taken[name].append(cost(command, folder))
+    print(f"{'':44} wall s (min)    processor s")
+    for name, times in taken.items():
+        wall, cpu = zip(*times, strict=True)
+        print(f"{name:44} {median(wall):.2f} ({min(wall):.2f})     {median(cpu):.2f}")
+
+
+if __name__ == "__main__":
+    main()
