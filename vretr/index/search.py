@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 # Several queries at once are BLAS's work, on its own threads: more around them only got in each
-# other's way when measured. Blocks are large, since BLAS's threads wait for one another at the end
-# of each. One query is bound by reading memory, and there a dot product a row, in a few threads,
-# reads faster than BLAS's product of a matrix and a vector (benchmarks/search.py).
-_SCORES = 1 << 22  # products held at once
+# other's way when measured. A block's products stay in the cache until the best are picked. One
+# query is bound by reading memory, and there a dot product a row, in a few threads, reads faster
+# than BLAS's product of a matrix and a vector (benchmarks/search.py).
+_SCORES = 1 << 18  # products held at once
 _QUERIES = 64
 _GROUP = 32
 _ROWS = 1 << 15  # of a thread's block, for one query
@@ -84,6 +84,8 @@ class _Best:
 
     def offer(self, products: Vectors, row: int) -> None:
         """Takes in `products` [rows, Q] of the rows from number `row` on."""
+        if not len(products):
+            return
         groups = -(-len(products) // _GROUP)
         if missing := groups * _GROUP - len(products):
             padding = np.full((missing, products.shape[1]), -np.inf, dtype=np.float32)
