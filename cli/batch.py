@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import console
-from cli.query import hit_object
 from vretr.errors import UsageError, VretrError
 from vretr.methods import near
-from vretr.paths import display
+from vretr.paths import display, json_fields
 
 if TYPE_CHECKING:
+    from vretr.index import Hit
     from vretr.query import Query, Searcher
 
 TOGETHER = 256  # queries whose words are encoded and searched together
@@ -165,3 +165,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "filter": _or_none(_text),
     "include_self": _flag,
 }
+
+
+def hit_object(hit: "Hit") -> dict[str, Any]:
+    """A hit as `--json` writes it; the path is what a pipe would get."""
+    return {**json_fields(console.shown(hit.path)), "score": float(hit.score), "rank": hit.rank}

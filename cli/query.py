@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console
+from cli.batch import answer_lines, hit_object, opened
 from cli.options import starting
 from vretr.errors import UsageError
-from vretr.paths import json_fields
 
 if TYPE_CHECKING:
     from vretr.index import Hit
@@ -164,8 +164,6 @@ def query(
     if batch is not None:
         if any(terms.values()) or html or nul:
             ctx.fail("With --batch, each line says what is asked; no --text, --image, --html, -0.")
-        from cli.batch import answer_lines, opened
-
         with opened(batch) as lines, Index.open(locate(index, folder)) as found:
             searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
             raise typer.Exit(answer_lines(lines, searcher, rest))
@@ -195,11 +193,6 @@ def show(hits: Sequence["Hit"], *, as_json: bool, nul: bool) -> None:
     else:
         for hit in hits:
             console.print_path(hit.path, nul=nul)
-
-
-def hit_object(hit: "Hit") -> dict[str, Any]:
-    """A hit as `--json` writes it; the path is what a pipe would get."""
-    return {**json_fields(console.shown(hit.path)), "score": float(hit.score), "rank": hit.rank}
 
 
 def write_page(page: Path, searcher: "Searcher", asked: "Query", hits: Sequence["Hit"]) -> None:

@@ -2,16 +2,14 @@
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from vretr.encoders.names import GROUP, Spec, parse
+from vretr.encoders.names import GROUP, Precision, Spec, parse
 from vretr.errors import MismatchError
 from vretr.paths import display
 
 if TYPE_CHECKING:
     from vretr.encoders.base import Encoder
-
-Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def load_encoder(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from vretr.encoders import catalogue
 from vretr.errors import MismatchError, UsageError
@@ -33,6 +33,8 @@ SHORT_NAMES = {
 }
 RANDOM = "random"
 GROUP = "vretr.encoders"
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]  # of an encoder's arithmetic
 
 
 @dataclass(frozen=True)

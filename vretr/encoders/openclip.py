@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from vretr.encoders.base import unit
 from vretr.encoders.blueprint import blueprint
-from vretr.encoders.loading import Precision
-from vretr.encoders.names import Spec
+from vretr.encoders.names import Precision, Spec
 from vretr.encoders.pixels import normalised
 from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
 from vretr.encoders.tensors import Renamed, load_strictly, open_tensors, remembered_digest

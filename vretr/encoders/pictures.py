@@ -15,8 +15,7 @@ from timm.data import resolve_data_config
 
 from vretr.encoders.base import unit
 from vretr.encoders.files import fetch
-from vretr.encoders.loading import Precision
-from vretr.encoders.names import RANDOM, Spec
+from vretr.encoders.names import RANDOM, Precision, Spec
 from vretr.encoders.pixels import normalised
 from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
 from vretr.encoders.sources import licence, sources

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, get_args
 
-from vretr.encoders.loading import Precision
+from vretr.encoders.names import Precision
 from vretr.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from vretr.encoders.lite.files import PINNED
 from vretr.encoders.lite.heads import SHIPPED, Heads
 from vretr.encoders.lite.shape import DIM, PREPROCESSING
 from vretr.encoders.lite.text_tower import TextTower
-from vretr.encoders.loading import Precision
+from vretr.encoders.names import Precision
 
 if TYPE_CHECKING:
     from vretr.encoders.base import Images

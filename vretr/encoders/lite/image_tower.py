@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vretr.encoders.lite.files import IMAGE_WEIGHTS, pinned
 from vretr.encoders.lite.shape import COLOUR_BINS, PREPROCESSING
-from vretr.encoders.loading import Precision
+from vretr.encoders.names import Precision
 from vretr.encoders.pixels import normalised
 from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
 
