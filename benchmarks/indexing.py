@@ -148,7 +148,9 @@ def measure(folder: Path, part: Path, encoder: str, options: argparse.Namespace)
         "decode": partial(beyond, decode_seconds),
         "forward": partial(forward, folder, encoder, options),
     }
-    if encoder.partition("/")[0] in architectures():
+    loaded(encoder)  # and not in the first measurement
+    if (architecture := encoder.partition("/")[0]) in architectures():
+        open_clip_model(architecture)
         measures["plain"] = partial(beyond, plain_seconds)
     rounds: list[dict[str, float]] = []
     for _ in range(options.rounds):
