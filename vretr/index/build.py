@@ -34,7 +34,7 @@ _TICK_NS = 2_000_000_000
 
 
 def build(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path],
     encoder: Encoder,
     *,
     index: Path | None = None,
@@ -70,8 +70,9 @@ def build(
         KeyboardInterrupt: after what was finished has been committed.
     """
     start = time.monotonic()
-    where = _place(paths, index)
-    roots = _roots(paths, rebuild=rebuild)
+    given = [Path(path) for path in paths]
+    where = _place(given, index)
+    roots = _roots(given, rebuild=rebuild)
     if not exists(where):
         _require_photos(roots, exclude)
     opened = store.trying if dry_run else store.writing

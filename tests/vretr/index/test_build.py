@@ -483,3 +483,9 @@ def test_progress(folder, encoder):
 
 def test_excluded_files_are_left_out(folder, encoder):
     assert run(folder, encoder, exclude=["more", "0.*"]).photos == 7
+
+
+def test_paths_may_be_plain_texts(photos: Path, encoder: Any) -> None:
+    report = build([str(photos)], encoder, workers=0)
+    assert report.new == 12
+    assert len(Index.open(str(photos))) == 12
