@@ -118,6 +118,7 @@ def pull(
 ) -> None:
     """Fetch the weights of an encoder, so that it works without a network; print where they are.
 
+    Its text side is prepared as well, so that queries in words start without torch.
     They go into the hub's cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
     """
     spec = names.parse(name)
@@ -132,3 +133,17 @@ def pull(
         path = files.fetch(source, licence=licence)
         console.note(f"{path.name}: {path.stat().st_size / 1e6:,.0f} MB, licence: {licence}.")
         console.print_path(path)
+    if spec.kind != "timm":
+        _prepare(spec.name)
+
+
+def _prepare(name: str) -> None:
+    """So that a query in words need not import torch."""
+    from vretr.encoders import load_encoder
+    from vretr.encoders.base import PreparesTexts
+
+    encoder = load_encoder(name)
+    if isinstance(encoder, PreparesTexts) and encoder.prepare_texts():
+        console.note("Queries in words are answered without torch.")
+    else:
+        console.note("Queries in words will import torch; --verbose says why.")

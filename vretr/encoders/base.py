@@ -73,6 +73,14 @@ class PseudoTextEncoder(Encoder, Protocol):
         """
 
 
+@runtime_checkable
+class PreparesTexts(Protocol):
+    """Of an encoder: it can make ready, once, what lets it read words without importing torch."""
+
+    def prepare_texts(self) -> bool:
+        """Whether words are now read without torch. Cheap where they were before."""
+
+
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     """Rows scaled to length 1 as float32; a zero row stays zero rather than becoming NaN."""
     vectors = np.asarray(vectors, dtype=np.float32)

@@ -6,10 +6,12 @@ weights want QuickGELU. open_clip only warns of the wrong activation, and not at
 here it is an error wherever it can be known.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +19,14 @@ from vretr.encoders import catalogue
 from vretr.encoders.files import fetch
 from vretr.encoders.names import RANDOM, Spec
 from vretr.encoders.sources import CONFIG, licence, sources
+from vretr.encoders.tensors import known_digest
 from vretr.errors import UsageError, VretrError
 from vretr.images import Preprocessing
 from vretr.paths import display
 
 log = logging.getLogger(__name__)
+
+SEED = 0  # of random weights
 
 _FITS: dict[str, Literal["crop", "squash", "pad"]] = {
     "shortest": "crop",
@@ -38,6 +43,25 @@ class Blueprint:
     preprocessing: Preprocessing
     weights: Path | None  # None: random
     folder: Path | None = None  # where a local model's tokenizer lies, if it has its own
+
+    def identity(self, weights: str) -> str:
+        """Digest of the architecture (pooling, activation), the preprocessing and the weights.
+
+        Args:
+            weights: the digest of their tensors.
+        """
+        model = json.dumps(self.model, sort_keys=True)
+        whole = "\n".join([weights, model, self.preprocessing.describe()])
+        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+    def known_identity(self) -> str | None:
+        """The identity as far as it is known without torch: None for a file not yet read."""
+        if self.weights is None:  # what the seed decides is known without building it
+            return self.identity(
+                f"seed {SEED}, open_clip {version('open_clip_torch')}, torch {version('torch')}"
+            )
+        known = known_digest(self.weights) if self.weights.is_file() else None
+        return known and self.identity(known)
 
 
 def blueprint(spec: Spec) -> Blueprint:

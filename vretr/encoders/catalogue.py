@@ -83,8 +83,9 @@ CARDS = (
 
 
 @cache
-def _open_clip_folder() -> Path:
-    spec = find_spec("open_clip")  # finds the package, does not run it
+def open_clip_folder() -> Path:
+    """Where the package lies; it is found, not run."""
+    spec = find_spec("open_clip")
     if spec is None or not spec.submodule_search_locations:
         raise VretrError("The package open_clip is missing: pip install open-clip-torch.")
     return Path(spec.submodule_search_locations[0])
@@ -94,13 +95,13 @@ def _open_clip_folder() -> Path:
 def architectures() -> tuple[str, ...]:
     """The names of open_clip's architectures, sorted."""
     return tuple(
-        sorted(file.stem for file in (_open_clip_folder() / "model_configs").glob("*.json"))
+        sorted(file.stem for file in (open_clip_folder() / "model_configs").glob("*.json"))
     )
 
 
 def architecture(name: str) -> dict[str, Any]:
     """open_clip's description of an architecture: embed_dim, vision_cfg, text_cfg, ..."""
-    file = _open_clip_folder() / "model_configs" / f"{name}.json"
+    file = open_clip_folder() / "model_configs" / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -111,7 +112,7 @@ def weights() -> dict[str, dict[str, dict[str, Any]]]:
     They stand in a module that imports torch. Only the statements that build the table are run:
     its assignments and calls, its small `_...cfg` functions and its loop.
     """
-    folder = _open_clip_folder()
+    folder = open_clip_folder()
     source = ast.parse((folder / "pretrained.py").read_text(encoding="utf-8"))
     source.body = [node for node in source.body if _builds_the_table(node)]
     names = {"copy": copy, **runpy.run_path(str(folder / "constants.py"))}

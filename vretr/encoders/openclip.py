@@ -1,46 +1,35 @@
-"""open_clip's models as encoders: two towers, each built when first used.
+"""open_clip's models as encoders: two towers, each built when first used. Imports no torch itself.
 
 Pictures never pay for the text tower: it is not built, and of a safetensors file it is not read.
+Words that have been prepared (`vretr.encoders.words`) are read without torch.
 """
 
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import open_clip
-import torch
 from numpy.typing import NDArray
-from open_clip import model as towers
-from torch import Tensor, nn
 
 from vretr.encoders.base import unit
 from vretr.encoders.blueprint import blueprint
 from vretr.encoders.names import Precision, Spec
-from vretr.encoders.pixels import normalised
-from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
-from vretr.encoders.tensors import Renamed, load_strictly, open_tensors, remembered_digest
-from vretr.encoders.texts import Texts, check_words, require_pseudo_words, texts_of
-from vretr.errors import VretrError
+from vretr.encoders.precision import checked, computing, lower, pick_device, pick_dtype
+from vretr.encoders.tensors import open_tensors, remembered_digest
 from vretr.images import Preprocessing
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
     from vretr.encoders.base import Images
+    from vretr.encoders.texts import Texts
+    from vretr.encoders.words.prepared import Words
 
 log = logging.getLogger(__name__)
 
-SEED = 0  # of random weights
-TEXTS_AT_ONCE = 256
-
-# In files of the older format the text tower's tensors stand beside `visual`, not in `text`.
-_OLD_TEXT = {"token_embedding", "positional_embedding", "transformer", "ln_final"}
-_OLD_TEXT |= {"text_projection"}
-# No tower's: the scale and bias of training's logits, CoCa's captions, sizes in OpenAI's files.
-_NEITHER = {"logit_scale", "logit_bias", "text_decoder"}
-_NEITHER |= {"input_resolution", "context_length", "vocab_size"}
+TEXTS_AT_ONCE = 256  # also: what is worth importing torch for
 
 
 class OpenClip:
@@ -55,8 +44,9 @@ class OpenClip:
 
     def __init__(self, spec: Spec, *, device: str = "auto", precision: Precision = "auto") -> None:
         self.name = spec.name
-        self._device = pick_device(device)
-        self._dtype = pick_dtype(precision, self._device)
+        self._wanted = device, checked(precision)
+        if device not in ("auto", "cpu"):
+            pick_device(device)  # wrong ones are refused now, and not when first used
         self._design = blueprint(spec)
         if self._design.weights is None:
             log.warning("The weights of %s are random: for tests and timing only.", spec.name)
@@ -69,6 +59,8 @@ class OpenClip:
     @property
     def token_width(self) -> int:
         """Length of one token embedding."""
+        from vretr.encoders.texts import require_pseudo_words
+
         return require_pseudo_words(self._texts, self.name).token_width
 
     @property
@@ -79,16 +71,21 @@ class OpenClip:
     @cached_property
     def identity(self) -> str:
         """Digest of the tensors, the architecture (pooling, activation) and the preprocessing."""
-        if path := self._design.weights:
-            weights = remembered_digest(path, lambda: _parts(open_tensors(path)))
-        else:  # what the seed decides is known without building it
-            weights = f"seed {SEED}, open_clip {open_clip.__version__}, torch {torch.__version__}"
-        model = json.dumps(self._design.model, sort_keys=True)
-        whole = "\n".join([weights, model, self.preprocessing.describe()])
-        return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+        if known := self._design.known_identity():
+            return known
+        from vretr.encoders.towers import both_parts
+
+        path = self._design.weights
+        assert path is not None  # random weights are known
+        weights = remembered_digest(path, lambda: both_parts(open_tensors(path)))
+        return self._design.identity(weights)
 
     def encode_images(self, images: "Images") -> NDArray[np.float32]:
         """Pictures or uint8 pixels [B, 3, S, S] -> float32 [B, dim], unit length."""
+        import torch
+
+        from vretr.encoders.pixels import normalised
+
         pixels = normalised(images, self.preprocessing, self._device)
         if not len(pixels):
             return np.empty((0, self.dim), np.float32)
@@ -99,14 +96,49 @@ class OpenClip:
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Sentences -> float32 [B, dim], unit length; what exceeds the context is left out."""
-        parts = [np.empty((0, self.dim), np.float32)]
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        if words := self._words_for(len(texts)):
+            return words(texts)
+        import torch
+
+        parts = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             with torch.inference_mode(), computing(self._device, self._dtype):
                 vectors = self._texts.read(list(texts[start : start + TEXTS_AT_ONCE]))
             parts.append(unit(vectors.float().cpu().numpy()))
         return np.concatenate(parts)
 
-    def embed_with(self, prompts: Sequence[str], slots: Tensor) -> Tensor:
+    def _words_for(self, count: int) -> "Words | None":
+        """Prepared words, where they are as good as torch and sooner there."""
+        device, precision = self._wanted
+        if "_texts" in vars(self) or count > TEXTS_AT_ONCE:
+            return None
+        if device not in ("auto", "cpu") or precision not in ("auto", "fp32"):
+            return None
+        if self._words is None:
+            log.info("The words of %s are not prepared: torch reads them.", self.name)
+        return self._words
+
+    @cached_property
+    def _words(self) -> "Words | None":
+        from vretr.encoders.words.prepared import load
+
+        return load(self._design)
+
+    def prepare_texts(self) -> bool:
+        """Makes words answer without torch from now on; whether they do. The log says why not.
+
+        The first time it takes some seconds, and as much memory as the text tower in float32.
+        """
+        if self._words is None:
+            from vretr.encoders.words.preparing import prepare
+
+            log.info("The words of %s are being prepared.", self.name)
+            self._words = prepare(self._design, name=self.name, identity=lambda: self.identity)
+        return self._words is not None
+
+    def embed_with(self, prompts: Sequence[str], slots: "Tensor") -> "Tensor":
         """Sentences with K places `$` each; `slots` [B, K, token_width] stand there -> [B, dim].
 
         Differentiable with respect to `slots`. Not scaled to unit length: LinCIR's loss compares
@@ -115,6 +147,8 @@ class OpenClip:
         Raises:
             UsageError: a prompt with another number of places; a text tower that is not CLIP's.
         """
+        from vretr.encoders.texts import require_pseudo_words
+
         texts = require_pseudo_words(self._texts, self.name)
         wanted = (len(prompts), slots.shape[1], texts.token_width)
         if tuple(slots.shape) != wanted:
@@ -123,53 +157,29 @@ class OpenClip:
             return texts.read_with(prompts, slots).float()
 
     @cached_property
-    def _image_tower(self) -> nn.Module:
-        config = {**self._design.model["vision_cfg"], "timm_model_pretrained": False}
-        tower = self._built(towers._build_vision_tower, config, "visual.")
-        if "timm_model_name" in config:
-            from timm.utils import reparameterize_model
-
-            tower = reparameterize_model(tower)  # MobileCLIP: branches become one convolution
-        return self._placed(tower).to(memory_format=torch.channels_last)
+    def _device(self) -> "torch.device":
+        return pick_device(self._wanted[0])
 
     @cached_property
-    def _texts(self) -> Texts:
+    def _dtype(self) -> "torch.dtype":
+        return pick_dtype(self._wanted[1], self._device)
+
+    @cached_property
+    def _image_tower(self) -> "nn.Module":
+        import torch
+
+        from vretr.encoders.towers import image_tower
+
+        tower = self._placed(image_tower(self._design, name=self.name))
+        return tower.to(memory_format=torch.channels_last)
+
+    @cached_property
+    def _texts(self) -> "Texts":
+        from vretr.encoders.texts import check_words, texts_of
+        from vretr.encoders.towers import text_tower
+
         check_words(self._design)
-        config = {**self._design.model["text_cfg"], "hf_model_pretrained": False}
-        tower = self._placed(self._built(towers._build_text_tower, config, "text."))
-        return texts_of(tower, self._design)
+        return texts_of(self._placed(text_tower(self._design, name=self.name)), self._design)
 
-    def _built(self, build: Any, config: Mapping[str, Any], part: str) -> nn.Module:
-        """One tower with its weights; random ones depend on the seed alone, not on the order.
-
-        Weights made in inference mode could never take part in a gradient, `embed_with`'s say.
-        """
-        model = self._design.model
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            tower: nn.Module = build(model["embed_dim"], config, model.get("quick_gelu", False))
-        if path := self._design.weights:
-            parts = _parts(open_tensors(path))
-            names = {name.removeprefix(part): name for name in parts if name.startswith(part)}
-            load_strictly(tower, Renamed(parts, names), what=self.name)
-        return tower
-
-    def _placed(self, tower: nn.Module) -> nn.Module:
-        return lower(tower.eval().requires_grad_(False), self._dtype).to(self._device)
-
-
-def _parts(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The tensors of both towers, as `visual.` and `text.`, whichever form the file has.
-
-    Raises:
-        VretrError: a tensor that belongs to no part of an open_clip model.
-    """
-    names = {}
-    for name in tensors:
-        first = name.partition(".")[0]
-        if name.endswith("embeddings.position_ids") or first in _NEITHER:
-            continue  # the former were written by older versions of transformers
-        if first not in {"visual", "text"} | _OLD_TEXT:
-            raise VretrError(f"These are not open_clip's weights: it has no tensor {name}.")
-        names[f"text.{name}" if first in _OLD_TEXT else name] = name
-    return Renamed(tensors, names)
+    def _placed(self, tower: "nn.Module") -> "nn.Module":
+        return lower(tower, self._dtype).to(self._device)

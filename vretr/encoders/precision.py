@@ -50,13 +50,23 @@ def pick_dtype(precision: Precision, device: "torch.device") -> "torch.dtype":
     """
     import torch
 
+    checked(precision)
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16_fast(device.type) else "fp32"
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def checked(precision: Precision) -> Precision:
+    """The same precision.
+
+    Raises:
+        UsageError: there is no such precision.
+    """
     if precision not in get_args(Precision):
         raise UsageError(
             f"There is no precision {precision!r}; there are {', '.join(get_args(Precision))}."
         )
-    if precision == "auto":
-        precision = "bf16" if multiplies_bf16_fast(device.type) else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return precision
 
 
 @cache

@@ -154,13 +154,9 @@ def remembered_digest(path: Path, tensors: Callable[[], Mapping[str, "Tensor"]])
 
     A query that only asks whether an index fits its encoder need not read 600 MB again.
     """
-    status = path.stat()
-    place = os.fspath(path.resolve())
-    stamp = {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    key = hashlib.blake2b(os.fsencode(place), digest_size=16)
-    note = paths.home() / "digests" / f"{key.hexdigest()}.json"
-    if (known := _read(note)) and known == {**stamp, "digest": known.get("digest")}:
-        return known["digest"]
+    if known := known_digest(path):
+        return known
+    stamp, note = _stamp(path)
     found = digest(tensors())
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +165,28 @@ def remembered_digest(path: Path, tensors: Callable[[], Mapping[str, "Tensor"]])
     except OSError as error:
         log.info("The digest of %s is not remembered: %s", path.name, error)
     return found
+
+
+def known_digest(path: Path) -> str | None:
+    """The digest of a file's tensors if it is remembered; imports no torch.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    stamp, note = _stamp(path)
+    known = _read(note)
+    if known and known == {**stamp, "digest": known.get("digest")}:
+        return str(known["digest"])
+    return None
+
+
+def _stamp(path: Path) -> tuple[dict[str, Any], Path]:
+    """What a file looks like from outside, and where its digest is noted."""
+    status = path.stat()
+    place = os.fspath(path.resolve())
+    key = hashlib.blake2b(os.fsencode(place), digest_size=16)
+    note = paths.home() / "digests" / f"{key.hexdigest()}.json"
+    return {"path": place, "size": status.st_size, "mtime_ns": status.st_mtime_ns}, note
 
 
 def _read(note: Path) -> dict[str, Any] | None:

@@ -88,7 +88,7 @@ class OtherTexts:
 
 def texts_of(tower: nn.Module, design: Blueprint) -> Texts:
     """The tower with the tokenizer that its weights were trained with."""
-    tokenizer = _tokenizer(design)
+    tokenizer = tokenizer_of(design)
     plain = isinstance(tower, TextTransformer) and tower.cls_emb is None
     if plain and isinstance(tokenizer, tokenizers.SimpleTokenizer):
         return ClipTexts(tower, tokenizer)
@@ -106,7 +106,12 @@ def check_words(design: Blueprint) -> None:
         )
 
 
-def _tokenizer(design: Blueprint) -> Any:
+def tokenizer_of(design: Blueprint) -> Any:
+    """open_clip's tokenizer for a model.
+
+    Raises:
+        VretrError: its files are not here.
+    """
     config = design.model["text_cfg"]
     length = config.get("context_length", tokenizers.DEFAULT_CONTEXT_LENGTH)
     settings = config.get("tokenizer_kwargs") or {}

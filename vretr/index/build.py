@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vretr import images
-from vretr.encoders.base import Encoder
+from vretr.encoders.base import Encoder, PreparesTexts
 from vretr.errors import UsageError, VretrError
 from vretr.images import File, Unreadable
 from vretr.index import store
@@ -83,7 +83,10 @@ def build(
         run.reuse()
         run.forget(prune=prune)
         run.encode(encoder, batch_size=batch_size, workers=workers)
-        return run.finish(start, rebuild=rebuild)
+        report = run.finish(start, rebuild=rebuild)
+    if isinstance(encoder, PreparesTexts) and not dry_run:
+        encoder.prepare_texts()
+    return report
 
 
 def _place(paths: Sequence[Path], index: Path | None) -> Path:
