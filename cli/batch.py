@@ -42,7 +42,7 @@ def answer_lines(lines: BufferedReader, searcher: "Searcher", rest: Mapping[str,
     for block in blocks(lines):
         given, queries = zip(*(read(line, rest) for line in block), strict=True)
         readable = [query for query in queries if not isinstance(query, VretrError)]
-        answers = iter(searcher.answer_all(readable))
+        answers = iter(searcher.answer_all(readable, fits=True))
         for words, query in zip(given, queries, strict=True):
             answer = query if isinstance(query, VretrError) else next(answers)
             asked += 1
@@ -125,6 +125,15 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _number_or_auto(value: Any) -> float | str:
+    if value == "auto":
+        return "auto"
+    try:
+        return _number(value)
+    except TypeError:
+        raise TypeError('a number or "auto"') from None
+
+
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("a whole number")
@@ -161,7 +170,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "not_text_weight": _several(_number),
     "not_image_weight": _several(_number),
     "k": _whole,
-    "min_score": _or_none(_number),
+    "min_score": _or_none(_number_or_auto),
     "filter": _or_none(_text),
     "include_self": _flag,
 }
@@ -169,4 +178,9 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
 
 def hit_object(hit: "Hit") -> dict[str, Any]:
     """A hit as `--json` writes it; the path is what a pipe would get."""
-    return {**json_fields(console.shown(hit.path)), "score": float(hit.score), "rank": hit.rank}
+    return {
+        **json_fields(console.shown(hit.path)),
+        "score": float(hit.score),
+        "rank": hit.rank,
+        "fit": hit.fit,
+    }

@@ -188,12 +188,14 @@ def index(
     name = encoder or _encoder_of(where)
 
     def build(progress: Any) -> "BuildReport":
+        from vretr.calibration import read_phrases
         from vretr.encoders import load_encoder
         from vretr.index.build import build
 
-        return build(
+        loaded = load_encoder(name, device=device, precision=precision)
+        report = build(
             chosen,
-            load_encoder(name, device=device, precision=precision),
+            loaded,
             index=index,
             exclude=exclude,
             prune=prune,
@@ -204,6 +206,9 @@ def index(
             workers=workers,
             progress=progress,
         )
+        if not dry_run:
+            read_phrases(loaded)  # now, when one waits anyhow: queries compare scores with them
+        return report
 
     try:
         with shown_progress(None, "Reading photos") as bar:

@@ -104,8 +104,13 @@ def query(
         int, typer.Option("-k", help="How many photos.", min=1, rich_help_panel=SHOWING)
     ] = 10,
     min_score: Annotated[
-        float | None,
-        typer.Option(help="Only photos that score at least this.", rich_help_panel=SHOWING),
+        str | None,
+        typer.Option(
+            help="Only photos that score at least this; auto: only those that fit, perhaps none.",
+            metavar="NUMBER|auto",
+            autocompletion=starting(["auto"]),
+            rich_help_panel=SHOWING,
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -146,7 +151,7 @@ def query(
     }
     rest: dict[str, Any] = {
         "k": k,
-        "min_score": min_score,
+        "min_score": _least(min_score),
         "filter": filter,
         "include_self": include_self,
     }
@@ -157,6 +162,7 @@ def query(
     if html and not html.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {html.parent} to write {html.name} to.")
 
+    from vretr.calibration import FITS
     from vretr.index import Index
     from vretr.index.locate import locate
     from vretr.query import Query, Searcher
@@ -171,12 +177,18 @@ def query(
     asked = Query(**terms, **rest)
     with Index.open(locate(index, folder)) as found:
         searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
-        hits = searcher.answer(asked)
+        shows_fits = as_json or html is not None or (console.is_tty() and not nul)
+        hits = searcher.answer(asked, fits=shows_fits)
         if html:  # first, as printing ends it all where nobody reads on: `| head -1`
             write_page(html, searcher, asked, hits)
         show(hits, as_json=as_json, nul=nul)
         if not hits:
-            console.note(f"Nothing found among {len(found):,} photos.")
+            fitting = "that fits " if min_score == "auto" else ""
+            console.note(f"Nothing {fitting}found among {len(found):,} photos.")
+        elif console.is_tty() and hits[0].fit is not None and hits[0].fit < FITS:
+            console.note(
+                "Nothing seems to fit; these come closest. --min-score auto leaves them out."
+            )
     if html and open_page:
         launch(html)
 
@@ -187,12 +199,37 @@ def show(hits: Sequence["Hit"], *, as_json: bool, nul: bool) -> None:
         for hit in hits:
             console.print_json(hit_object(hit))
     elif console.is_tty() and not nul:
-        if hits:
-            rows = [(hit.rank, float(hit.score), hit.path) for hit in hits]
-            console.table(("", "score", "photo"), rows)
+        show_table(hits)
     else:
         for hit in hits:
             console.print_path(hit.path, nul=nul)
+
+
+def show_table(hits: Sequence["Hit"]) -> None:
+    """The hits for a person: how well each fits as a meter, where that is known, and its score."""
+    if any(hit.fit is not None for hit in hits):
+        rows = [(hit.rank, meter(hit.fit), f"{hit.score:.3f}", hit.path) for hit in hits]
+        console.table(("", "fit", "score", "photo"), rows)
+    elif hits:
+        console.table(
+            ("", "score", "photo"), [(hit.rank, f"{hit.score:.3f}", hit.path) for hit in hits]
+        )
+
+
+def meter(fit: float | None) -> str:
+    """A fit from 0 to 1 as five marks; three and more are filled from FITS on."""
+    filled = 0 if fit is None else min(5, int(fit * 6))
+    return "●" * filled + "○" * (5 - filled)
+
+
+def _least(given: str | None) -> float | str | None:
+    """--min-score: a number or auto."""
+    if given is None or given == "auto":
+        return given
+    try:
+        return float(given)
+    except ValueError:
+        raise UsageError(f"--min-score must be a number or auto, not {given}.") from None
 
 
 def write_page(page: Path, searcher: "Searcher", asked: "Query", hits: Sequence["Hit"]) -> None:

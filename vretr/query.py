@@ -8,16 +8,18 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import translate
+from functools import cached_property
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from vretr import images
-from vretr.composers import Composer, Negatives, Vectors, Weights, load_composer
+from vretr import calibration, images
+from vretr.calibration import Scale
+from vretr.composers import Composer, Negatives, Vectors, WeightedSum, Weights, load_composer
 from vretr.encoders import Encoder, load_encoder
 from vretr.errors import MismatchError, UsageError, VretrError
 from vretr.index import Hit, Index
@@ -49,7 +51,7 @@ class Query:
     not_text_weight: Sequence[float] = ()
     not_image_weight: Sequence[float] = ()
     k: int = 10
-    min_score: float | None = None
+    min_score: float | Literal["auto"] | None = None  # auto: only what fits; `vretr.calibration`
     filter: str | None = None  # glob on the path relative to the index's root, or on the name
     include_self: bool = False  # whether the query photo and its copies may be hits
 
@@ -75,8 +77,10 @@ class Query:
                 raise UsageError(f"The text {display(words)} is not UTF-8.")
         if self.k < 1:
             raise UsageError(f"-k must be at least 1, not {self.k}.")
-        if self.min_score is not None and isnan(self.min_score):
-            raise UsageError("--min-score must be a number.")
+        if isinstance(self.min_score, str) and self.min_score != AUTO:
+            raise UsageError(f"--min-score must be a number or auto, not {self.min_score!r}.")
+        if isinstance(self.min_score, float) and isnan(self.min_score):
+            raise UsageError("--min-score must be a number or auto.")
 
     @property
     def weights(self) -> Weights:
@@ -90,6 +94,7 @@ class Query:
 
 
 TERMS = ("text", "image", "not_text", "not_image")
+AUTO: Literal["auto"] = "auto"
 
 Answer = list[Hit] | VretrError
 
@@ -138,23 +143,27 @@ class Searcher:
         index.require(encoder)
         return cls(index, encoder, load_composer(composer, encoder, picture_weight=picture_weight))
 
-    def answer(self, query: Query) -> list[Hit]:
-        """The hits, best first.
+    def answer(self, query: Query, *, fits: bool = False) -> list[Hit]:
+        """The hits, best first; see `answer_all`.
 
         Raises:
             UsageError: a picture is missing, or the encoder does not read words.
             VretrError: a picture cannot be read.
         """
-        (found,) = self.answer_all([query])
+        (found,) = self.answer_all([query], fits=fits)
         if isinstance(found, VretrError):
             raise found
         return found
 
-    def answer_all(self, queries: Sequence[Query]) -> list[Answer]:
+    def answer_all(self, queries: Sequence[Query], *, fits: bool = False) -> list[Answer]:
         """An answer for each query in order; what is wrong with one query does not harm another.
 
         All words are encoded together, photos that are not in the index likewise, and queries
         that look for hits of one kind share one pass over the index.
+
+        Args:
+            fits: tell how well each hit fits, where the encoder has read the phrases that this
+                takes (as `vretr index` lets it); asked with min_score auto, it reads them now.
         """
         photos = self._see({path for query in queries for path in (*query.image, *query.not_image)})
         answers: dict[int, Answer] = {}
@@ -174,12 +183,65 @@ class Searcher:
                 alike[query.k, query.min_score, query.filter, term.itself].append((number, vector))
         for (k, min_score, glob, itself), members in alike.items():
             numbers, vectors = zip(*members, strict=True)
-            keep = None if glob is None else self._matches(glob)
             found = self.index.search_batch(
-                np.stack(vectors), k, keep=keep, min_score=min_score, without=itself
+                np.stack(vectors),
+                max(k, calibration.NEAREST) if fits or min_score == AUTO else k,
+                keep=None if glob is None else self._matches(glob),
+                min_score=None if min_score == AUTO else min_score,
+                without=itself,
             )
             answers.update(zip(numbers, found, strict=True))
+            if fits or min_score == AUTO:
+                for number, hits in zip(numbers, found, strict=True):
+                    answers[number] = self._judged(hits, queries[number], terms[number])
         return [answers[number] for number in range(len(queries))]
+
+    def _judged(self, hits: Sequence[Hit], query: Query, term: "_Terms") -> Answer:
+        """The query's hits with their fits; of min_score auto only those that fit."""
+        scale = self._scale(hits, term, read=query.min_score == AUTO) if hits else None
+        if scale:
+            hits = [replace(hit, fit=scale.fit(hit.score)) for hit in hits]
+        if query.min_score == AUTO and hits:
+            if scale is None:
+                return UsageError(NO_SCALE)
+            hits = [hit for hit in hits if cast(float, hit.fit) >= calibration.FITS]
+        return [*hits[: query.k]]
+
+    def _scale(self, hits: Sequence[Hit], term: "_Terms", *, read: bool) -> Scale | None:
+        """What this query's scores mean; None where nothing tells.
+
+        Words have to beat everyday phrases in their place: of a query of both, beside the same
+        pictures. What only leads away has no scale.
+        """
+        if term.texts:
+            known = calibration.read_phrases if read else calibration.phrase_vectors
+            if (phrases := known(self.encoder)) is not None:
+                near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
+                photos = np.stack([vector for vector in near if vector is not None])
+                scale = Scale.of_words(self._in_their_place(phrases, term) @ photos.T)
+                if scale or not len(term.references):
+                    return scale
+        return self._scale_of_pictures if len(term.references) else None
+
+    def _in_their_place(self, phrases: Vectors, term: "_Terms") -> Vectors:
+        """The query with each phrase instead of its words, [P, dim]."""
+        negatives, composer = term.negatives, self.composer
+        if isinstance(composer, WeightedSum):
+            if not (len(term.references) or len(negatives.references) or negatives.texts):
+                return phrases
+            reader = cast(Encoder, calibration.PhraseReader(self.encoder, phrases))
+            composer = WeightedSum(reader, composer.picture_weight, name=composer.name)
+        count = len(phrases)
+        return composer.compose_batch(
+            [term.references] * count,
+            [[phrase] * len(term.texts) for phrase in calibration.phrases()],
+            [negatives] * count,
+            weights=[term.weights] * count,
+        )
+
+    @cached_property
+    def _scale_of_pictures(self) -> Scale | None:
+        return Scale.of_pictures(self.index.neighbour_scores(calibration.NEIGHBOURS))
 
     def _terms(self, query: Query, photos: Mapping[Path, _Photo | VretrError]) -> _Terms:
         if (query.text or query.not_text) and not self.encoder.reads_text:
@@ -267,6 +329,10 @@ def _found(paths: Sequence[Path], photos: Mapping[Path, _Photo | VretrError]) ->
     return found
 
 
+NO_SCALE = (
+    "--min-score auto cannot tell what fits this query: it takes words that the encoder can "
+    "compare with everyday phrases, or a picture and an index of two photos or more."
+)
 CANCELLED = "The parts of the query cancel one another out: nothing is left to look for."
 
 

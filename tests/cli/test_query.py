@@ -82,7 +82,7 @@ def test_paths_are_relative_to_where_one_stands(ask, home: Path) -> None:
 
 def test_json_has_the_documented_fields(ask) -> None:
     hits = lines(ask("--text", "red", "--json", "-k", "3"))
-    assert [sorted(hit) for hit in hits] == [["path", "rank", "score"]] * 3
+    assert [sorted(hit) for hit in hits] == [["fit", "path", "rank", "score"]] * 3
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert {hit["path"] for hit in hits[:2]} == {"photos/copy of red.jpg", "photos/red.jpg"}
     scores = [hit["score"] for hit in hits]

@@ -47,6 +47,8 @@ class Hit:
     path: Path
     score: float
     rank: int
+    digest: bytes = b""  # of its content, as in `images.File`
+    fit: float | None = None  # how well it fits, where that was asked: `vretr.calibration`
 
 
 class Index:
@@ -217,7 +219,7 @@ class Index:
             if wanted.takes(score, digest) and (
                 wanted.keep is None or wanted.keep(self._root.absolute(stored))
             ):
-                found.append((-score, stored))
+                found.append((-score, stored, digest))
         found.sort()
         if len(rows) < self._rows:
             reached = _rounded(scores[-1])  # what is not here scores no higher
@@ -225,8 +227,8 @@ class Index:
             if not enough and (wanted.min_score is None or reached >= wanted.min_score):
                 return None
         return [
-            Hit(self._root.absolute(stored), -score, rank)
-            for rank, (score, stored) in enumerate(found[: wanted.k], start=1)
+            Hit(self._root.absolute(stored), -score, rank, digest)
+            for rank, (score, stored, digest) in enumerate(found[: wanted.k], start=1)
         ]
 
     def _positions(self, rows: Rows) -> list[int]:
@@ -294,6 +296,21 @@ class Index:
             if row and segment.start <= row[0] < segment.end:
                 return vectors[row[0] - segment.start].copy()
         return None
+
+    def neighbour_scores(self, count: int) -> Vectors:
+        """Scores of up to `count` photos, spread over the index, with the nearest other one."""
+        self._refresh()
+        mapped = list(self._mapped.values())
+        if self._rows < 2:
+            return np.zeros(0, np.float32)
+        starts = np.cumsum([0, *map(len, mapped)])
+        rows = np.unique(np.linspace(0, self._rows - 1, count).astype(np.int64))
+        segment = np.searchsorted(starts, rows, side="right") - 1
+        chosen = np.stack(
+            [mapped[s][row - starts[s]] for s, row in zip(segment, rows, strict=True)]
+        )
+        nearest = search.top(mapped, chosen, 2)
+        return np.array([products[1] for _, products in nearest])
 
     def info(self) -> dict[str, Any]:
         """What `vretr index --info` shows: the last build's counts, and the encoder and size."""
