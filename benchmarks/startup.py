@@ -3,7 +3,8 @@
     python benchmarks/startup.py [--rows 100000] [--rounds 7]
 
 Wall and processor time of `vretr --help`, of `vretr train --help` and of `vretr query --text` with
-`lite` on an index of random vectors, beside importing torch alone.
+`lite` and with open_clip's ViT-B/32 (random weights, its words prepared as `vretr index` does) on
+indices of random vectors, beside importing torch alone.
 """
 
 import argparse
@@ -19,14 +20,19 @@ from statistics import median
 import numpy as np
 
 from vretr.encoders import load_encoder
+from vretr.encoders.base import PreparesTexts
 from vretr.images import File
 from vretr.index import store
 
+CLIP = "ViT-B-32/random"
 
-def filled(folder: Path, rows: int) -> None:
+
+def filled(folder: Path, rows: int, *, name: str = "lite") -> None:
     """An index of `rows` photos that do not exist, with random unit vectors."""
-    encoder, draws = load_encoder("lite"), np.random.default_rng(0)
-    (folder / "photos").mkdir()
+    encoder, draws = load_encoder(name), np.random.default_rng(0)
+    if isinstance(encoder, PreparesTexts):
+        encoder.prepare_texts()
+    folder.mkdir(exist_ok=True)
     with store.writing(folder / ".vretr", encoder, root=folder, rebuild=False) as target:
         for start in range(0, rows, 10_000):
             count = min(10_000, rows - start)
@@ -57,15 +63,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     vretr = [sys.executable, "-m", "cli"]
+    asked = [*vretr, "query", "--text", "a red car"]
     commands = {
         "vretr --help": [*vretr, "--help"],
         "vretr train --help": [*vretr, "train", "--help"],
-        f"vretr query --text, {options.rows:,} vectors": [*vretr, "query", "--text", "a red car"],
+        f"vretr query --text, {options.rows:,} vectors": asked,
+        f"the same with {CLIP}": [*asked, "--in", "clip"],
         "python -c 'import torch'": [sys.executable, "-c", "import torch"],
     }
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         filled(folder, options.rows)
+        filled(folder / "clip", options.rows, name=CLIP)
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for _ in range(options.rounds):  # interleaved: the machine is noisy
             for name, command in commands.items():
