@@ -63,7 +63,7 @@ class Scale:
 
         None where the phrases all score alike, as with a composer that does not read them.
         """
-        if scores.std(axis=0).max() < _LEAST:
+        if np.ptp(scores, axis=0).max() < _LEAST:
             return None
         rank = min(RANK, len(scores))
         return cls(float(np.sort(scores, axis=0)[-rank].max()), float(scores.std(axis=0).mean()))
