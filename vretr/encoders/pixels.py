@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from vretr.encoders.arrays import uint8_array
 from vretr.images import Preprocessing
-from vretr.images.modes import to_rgb
 
 if TYPE_CHECKING:
     from vretr.encoders.base import Images
@@ -30,18 +29,13 @@ def normalised(images: "Images", preprocessing: Preprocessing, device: torch.dev
 
 def uint8_pixels(images: "Images", preprocessing: Preprocessing) -> Tensor:
     """Pictures as uint8 [B, 3, S, S]; pixels that are uint8 already pass as they are."""
-    size = preprocessing.size
     if isinstance(images, Tensor):
-        pixels = images
-    elif isinstance(images, np.ndarray):
-        # torch warns of arrays that it could write to but must not
-        pixels = torch.from_numpy(images if images.flags.writeable else images.copy(order="K"))
-    else:
-        pictures = [preprocessing.pixels(to_rgb(picture)) for picture in images]
-        stack = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
-        pixels = torch.from_numpy(stack).permute(0, 3, 1, 2)
-    if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != (3, size, size):
-        raise ValueError(
-            f"pixels are uint8 [B, 3, {size}, {size}], not {pixels.dtype} {list(pixels.shape)}"
-        )
-    return pixels
+        size = preprocessing.size
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != (3, size, size):
+            raise ValueError(
+                f"pixels are uint8 [B, 3, {size}, {size}], not {images.dtype} {list(images.shape)}"
+            )
+        return images
+    pixels = uint8_array(images, preprocessing)
+    # torch warns of arrays that it could write to but must not
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy(order="K"))

@@ -110,7 +110,7 @@ def read_ahead(
         load: a picklable function; its child processes are protected as `Worker` says.
         workers, timeout: see `batches` and `Worker`.
     """
-    count = _processors() if workers is None else workers
+    count = processors() if workers is None else workers
     if count == 0:
         yield from map(load, paths)
         return
@@ -144,7 +144,7 @@ def read_ahead(
         threads.shutdown(wait=True)
 
 
-def _processors() -> int:
+def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -180,9 +180,9 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
 
 
 def _look(tower: ImageTower, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-    with torch.inference_mode():
-        features, probabilities, colours = tower(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-    return torch.cat([features, colours, probabilities], 1).cpu().numpy().astype(np.float16)
+    seen = tower(pixels.transpose(0, 3, 1, 2))
+    told = [seen.features, seen.colours, seen.probabilities]
+    return np.concatenate(told, axis=1).astype(np.float16)
 
 
 def views_of(file: Path, views: int, seed: int) -> NDArray[np.uint8]:

@@ -1,76 +1,106 @@
-"""EfficientNet-Lite0 with its ImageNet weights, and the coarse colours it does not see.
+"""What `lite` sees of a picture: EfficientNet-Lite0, and the coarse colours it does not see."""
 
-The tower gives three things of a picture: 1,280 pooled features, the probabilities of the 1,000
-ImageNet classes, and a colour histogram; the heads make a vector of them.
-"""
-
+import sys
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from vretr.encoders.lite.files import IMAGE_WEIGHTS, pinned
-from vretr.encoders.lite.shape import COLOUR_BINS, PREPROCESSING
+from vretr.encoders.lite.image_weights import image_weights
+from vretr.encoders.lite.shape import COLOUR_BINS
 from vretr.encoders.names import Precision
-from vretr.encoders.pixels import normalised
-from vretr.encoders.precision import computing, lower, pick_device, pick_dtype
+
+Array = NDArray[np.float32]
 
 
 class Seen(NamedTuple):
-    """What the tower tells of B pictures, float32."""
+    """What the tower tells of B pictures of side S, float32."""
 
-    features: Tensor  # [B, 1280]
-    probabilities: Tensor  # [B, 1000], the ImageNet classes in their usual order
-    colours: Tensor  # [B, 128], square roots of shares: whole picture, then its centre
+    features: Array  # [B, 1280], means of the last convolution
+    probabilities: Array  # [B, 1000], the ImageNet classes in their usual order
+    colours: Array  # [B, 128], square roots of shares: whole picture, then its centre
+    map: Array  # [B, 320, S/32, S/32], what the last convolution takes
+    stages: Array  # [B, 424], means of the maps of 40, 80, 112 and 192 channels before
 
 
-class ImageTower(nn.Module):
-    """uint8 pixels [B, 3, 224, 224] -> Seen."""
+class Network(Protocol):
+    def run(self, pixels: NDArray[np.uint8]) -> list[Array]:
+        """uint8 [B, 3, S, S] -> features, probabilities, map, stages."""
+
+
+class ImageTower:
+    """uint8 pixels [B, 3, S, S] -> Seen.
+
+    onnxruntime computes in float32 on the processor, without torch; torch computes on other devices
+    and in 16 bits. Both stay within cosine 0.999 of torch's float32 (but for bf16 and fp16, which
+    nobody gets unasked), so vectors of one and the other may share an index.
+    """
 
     def __init__(
-        self, *, device: str = "cpu", precision: Precision = "fp32", folder: Path | None = None
+        self, *, device: str = "auto", precision: Precision = "auto", folder: Path | None = None
     ) -> None:
-        """Loads the pinned weights, from `folder` or from the package that carries them."""
-        import timm
+        """Loads nothing yet.
 
-        super().__init__()
-        self.device = pick_device(device)
-        self.dtype = pick_dtype(precision, self.device)
-        state = torch.load(pinned(IMAGE_WEIGHTS, folder), map_location="cpu", weights_only=True)
-        self.network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        # The package's names are another port's; the 296 tensors match timm's one to one in order.
-        names = self.network.state_dict()
-        self.network.load_state_dict(dict(zip(names, state.values(), strict=True)))
-        # The classifier is a small matrix: float32 keeps the probabilities exact.
-        self.classifier, self.network.classifier = self.network.classifier, nn.Identity()
-        lower(self.network, self.dtype)
-        self.eval().requires_grad_(False).to(self.device)
-        self.to(memory_format=torch.channels_last)
+        Args:
+            device: "auto" is a GPU where torch finds one, else the processor.
+            precision: "auto" is fp32: bf16 leaves cosines of 0.995 in these convolutions.
+            folder: with the published weights; None: the package that carries them.
+        """
+        self._device, self._folder = device, folder
+        self._precision: Precision = "fp32" if precision == "auto" else precision
 
-    def forward(self, pixels: Tensor) -> Seen:
-        """uint8 [B, 3, 224, 224] -> Seen, float32."""
-        x = normalised(pixels, PREPROCESSING, self.device)
-        with computing(self.device, self.dtype):
-            features = self.network(x)
-        features = features.float()
-        probabilities = self.classifier(features).softmax(-1)
-        return Seen(features, probabilities, colour_histogram(pixels.to(self.device)))
+    def __call__(self, pixels: NDArray[np.uint8]) -> Seen:
+        """Raises:
+        UsageError: a device or precision that does not exist.
+        VretrError: the weights are missing or altered.
+        """
+        features, probabilities, last, stages = self.network.run(pixels)
+        return Seen(features, probabilities, colour_histogram(pixels), last, stages)
+
+    @cached_property
+    def network(self) -> Network:
+        """What computes, made when first used."""
+        if self._precision == "fp32" and _is_processor(self._device):
+            from vretr.encoders.lite.onnx_network import OnnxNetwork
+
+            return OnnxNetwork(image_weights(self._folder))
+        from vretr.encoders.lite.torch_network import TorchNetwork
+
+        return TorchNetwork(device=self._device, precision=self._precision, folder=self._folder)
 
 
-def colour_histogram(pixels: Tensor) -> Tensor:
+def _is_processor(device: str) -> bool:
+    if device != "auto" or not _gpu_driver():
+        return device in ("auto", "cpu")
+    from vretr.encoders.precision import pick_device
+
+    return pick_device().type == "cpu"
+
+
+def _gpu_driver() -> bool:
+    """Whether it is worth importing torch to ask for a GPU."""
+    if sys.platform == "linux":
+        drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, Windows's for Linux
+        return any(Path(driver).exists() for driver in drivers)
+    return True
+
+
+def colour_histogram(pixels: NDArray[np.uint8]) -> Array:
     """uint8 [B, 3, H, W] -> [B, 128]: shares of 4x4x4 RGB cells, in the whole and in its centre.
 
     Square roots, so that cosine compares them as Hellinger's distance does.
     """
-    height, width = pixels.shape[-2:]
-    centre = pixels[..., height // 4 : height - height // 4, width // 4 : width - width // 4]
-    return torch.cat([_shares(pixels), _shares(centre)], dim=1).sqrt()
+    red, green, blue = np.moveaxis(pixels >> 6, 1, 0)
+    cells = red << 4 | green << 2 | blue
+    height, width = cells.shape[1:]
+    centre = cells[:, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    return np.sqrt(np.concatenate([_shares(cells), _shares(centre)], axis=1))
 
 
-def _shares(pixels: Tensor) -> Tensor:
-    red, green, blue = (pixels // 64).long().flatten(2).unbind(1)
-    cells = red * 16 + green * 4 + blue
-    counts = torch.zeros(len(cells), COLOUR_BINS // 2, device=pixels.device)
-    counts.scatter_add_(1, cells, torch.ones_like(cells, dtype=counts.dtype))
-    return counts / cells.shape[1]
+def _shares(cells: NDArray[np.uint8]) -> Array:
+    counts = np.zeros((len(cells), COLOUR_BINS // 2), np.float32)
+    for row, picture in enumerate(cells):
+        counts[row] = np.bincount(picture.ravel(), minlength=COLOUR_BINS // 2)
+    return counts / (cells.shape[1] * cells.shape[2])

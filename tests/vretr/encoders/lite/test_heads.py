@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from vretr.encoders.lite.heads import Heads
-from vretr.encoders.lite.image_tower import colour_histogram
 from vretr.encoders.lite.losses import contrastive, distillation
 from vretr.encoders.lite.model import HeadsModule
 from vretr.encoders.lite.train import true_of
@@ -78,14 +77,3 @@ def test_a_text_is_true_of_every_photo_that_has_it() -> None:
     drawn = torch.tensor([2, 3, 5])
     expected = [[True, False, False], [True, True, False], [False, False, True]]
     assert true_of(texts, drawn).tolist() == expected
-
-
-def test_the_histogram_counts_cells_in_the_whole_and_in_the_centre() -> None:
-    pixels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-    pixels[:, 0, 2:6, 2:6] = 255  # a red square on black, exactly the centre half
-    told = colour_histogram(pixels)[0].square()
-    black, red = 0, 3 * 16
-    assert told[black].item() == pytest.approx(0.75)
-    assert told[red].item() == pytest.approx(0.25)
-    assert told[64 + red].item() == pytest.approx(1.0)
-    assert told.sum().item() == pytest.approx(2.0)
