@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vretr import paths
 from vretr.encoders.lite.efficientnet import weight_names
 from vretr.encoders.lite.files import IMAGE_WEIGHTS, PINNED, pinned
+from vretr.encoders.words.arrays import map_safetensors
 
 log = logging.getLogger(__name__)
 
@@ -20,19 +21,16 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 def image_weights(folder: Path | None = None) -> Weights:
-    """The published tensors, float32; from `folder` or from the package that carries them.
+    """The published tensors, from `folder` or from the package that carries them; read-only.
 
     Raises:
         VretrError: the published file is missing, or its content is not the pinned one.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     published = pinned(IMAGE_WEIGHTS, folder)
     place = converted_file()
     try:
-        return load_file(place)
-    except (OSError, SafetensorError) as error:
+        return map_safetensors(place)
+    except (OSError, ValueError) as error:
         log.info("Converting %s, since %s cannot be read: %s", published.name, place.name, error)
     weights = _published(published)
     _keep(weights, place)

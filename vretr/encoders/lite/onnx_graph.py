@@ -23,15 +23,15 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
-        self._constants: list[bytes] = []
+        self._constants: list[list[bytes]] = []
 
     def constant(self, value: NDArray[np.float32]) -> str:
         """A tensor that the graph carries."""
         name = f"constant{len(self._constants)}"
         dims = b"".join(_number(1, length) for length in value.shape)
         content = np.ascontiguousarray(value).tobytes()
-        tensor = dims + _number(2, _TYPES[value.dtype]) + _text(8, name) + _bytes(9, content)
-        self._constants.append(tensor)
+        about = dims + _number(2, _TYPES[value.dtype]) + _text(8, name)
+        self._constants.append([about, *_parts(9, [content])])
         return name
 
     def node(
@@ -59,14 +59,15 @@ class Graph:
         """
         graph = [_bytes(1, node) for node in self._nodes]
         graph += [_text(2, "vretr")]
-        graph += [_bytes(5, constant) for constant in self._constants]
+        for constant in self._constants:
+            graph += _parts(5, constant)
         for name, (dtype, shape) in inputs.items():
             kind = _number(1, _TYPES[np.dtype(dtype)]) + _bytes(2, _shape(shape))
             graph += [_bytes(11, _text(1, name) + _bytes(2, _bytes(1, kind)))]
         for name in outputs:
             graph += [_bytes(12, _text(1, name) + _bytes(2, _bytes(1, _number(1, FLOAT32))))]
         opset = _text(1, "") + _number(2, OPSET)
-        return _number(1, IR_VERSION) + _bytes(7, b"".join(graph)) + _bytes(8, opset)
+        return b"".join([_number(1, IR_VERSION), *_parts(7, graph), _bytes(8, opset)])
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
@@ -89,7 +90,12 @@ def _number(field: int, value: int) -> bytes:
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
+    return b"".join(_parts(field, [value]))
+
+
+def _parts(field: int, parts: list[bytes]) -> list[bytes]:
+    """A field of the parts' bytes in a row; megabytes are copied once, at the end."""
+    return [_varint(field << 3 | 2), _varint(sum(map(len, parts))), *parts]
 
 
 def _text(field: int, value: str) -> bytes:
