@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vretr import images, pages
+from vretr.calibration import FITS
 from vretr.index import Hit
 from vretr.paths import atomic_write, display
 from vretr.query import Query
@@ -35,8 +36,10 @@ def write(page: Path, query: Query, hits: Sequence[Hit], *, root: Path, about: s
             query.not_text, query.not_text_weight, query.not_image, query.not_image_weight
         ),
         hits=[
-            _picture(hit.path, root) | {"rank": hit.rank, "score": float(hit.score)} for hit in hits
+            _picture(hit.path, root) | {"rank": hit.rank, "score": float(hit.score), "fit": hit.fit}
+            for hit in hits
         ],
+        fits=FITS,
     )
     with atomic_write(page) as file:
         file.write(text.encode("utf-8"))

@@ -214,13 +214,16 @@ class Searcher:
         pictures. What only leads away has no scale.
         """
         if term.texts:
-            known = calibration.read_phrases if read else calibration.phrase_vectors
-            if (phrases := known(self.encoder)) is not None:
-                near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
-                photos = np.stack([vector for vector in near if vector is not None])
-                scale = Scale.of_words(self._in_their_place(phrases, term) @ photos.T)
-                if scale or not len(term.references):
-                    return scale
+            phrases = (calibration.read_phrases if read else calibration.phrase_vectors)(
+                self.encoder
+            )
+            if phrases is None:
+                return None
+            near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
+            photos = np.stack([vector for vector in near if vector is not None])
+            scale = Scale.of_words(self._in_their_place(phrases, term) @ photos.T)
+            if scale or not len(term.references):
+                return scale
         return self._scale_of_pictures if len(term.references) else None
 
     def _in_their_place(self, phrases: Vectors, term: "_Terms") -> Vectors:

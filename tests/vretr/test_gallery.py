@@ -29,3 +29,15 @@ def test_nothing_found_is_said(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     gallery.write(page, Query(text=["red"]), [], root=tmp_path, about="0 of 12")
     assert "Nothing was found." in page.read_text(encoding="utf-8")
+
+
+def test_how_well_photos_fit_is_shown(photos: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    first, second, *_ = sorted(photos.glob("red*"))
+    hits = [Hit(first, 0.5, 1, fit=0.9), Hit(second, 0.4, 2, fit=0.2)]
+    gallery.write(page, Query(text=["red"]), hits, root=photos, about="")
+    text = page.read_text(encoding="utf-8")
+    assert 'aria-label="fit 0.90"' in text and text.count('class="unfit"') == 1
+    assert "Nothing seems to fit" not in text
+    gallery.write(page, Query(text=["red"]), hits[1:], root=photos, about="")
+    assert "Nothing seems to fit" in page.read_text(encoding="utf-8")
