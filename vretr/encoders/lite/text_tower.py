@@ -4,8 +4,11 @@ The network is BERT with 6 layers of width 384 (Wang et al. 2020, MiniLM; senten
 all-MiniLM-L6-v2): post-norm blocks, exact GELU, mean over the tokens, unit length.
 """
 
+import logging
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +16,18 @@ from numpy.typing import NDArray
 from vretr.encoders.base import unit
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
 
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+log = logging.getLogger(__name__)
+
 Array = NDArray[np.float32]
 
 WIDTH, HEADS, LAYERS = 384, 12, 6
 MAX_TOKENS = 256  # what all-MiniLM-L6-v2 was tuned with
 LAYER_NORM_EPS = np.float32(1e-12)
 BATCH = 64
+UNKNOWN = "[UNK]"
 
 
 class TextTower:
@@ -36,16 +45,45 @@ class TextTower:
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
         self.weights = map_safetensors(pinned(TEXT_WEIGHTS, folder))
+        self._told: set[str] = set()
 
     def __call__(self, texts: Sequence[str]) -> Array:
-        """Sentences -> float32 [B, 384] of unit length. What exceeds 256 tokens is left out."""
-        tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+        """Sentences -> float32 [B, 384] of unit length.
+
+        What exceeds 256 tokens is left out; of signs and alphabets that the vocabulary lacks little
+        or nothing is read, so that such texts lie close together. Either is logged as a warning,
+        once. An empty text has a vector, too.
+        """
+        encodings = self.tokenizer.encode_batch(list(texts))
+        for text, encoding in zip(texts, encodings, strict=True):
+            self._warn(text, encoding)
+        tokens = [encoding.ids for encoding in encodings]
         vectors = np.empty((len(tokens), WIDTH), np.float32)
         by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # little padding
         for start in range(0, len(tokens), BATCH):
             rows = by_length[start : start + BATCH]
             vectors[rows] = self._forward([tokens[i] for i in rows])
         return vectors
+
+    def _warn(self, text: str, encoding: "Encoding") -> None:
+        """Says what of a text is not read."""
+        if encoding.overflowing:
+            *_, (_, end), _ = encoding.offsets  # the last one is the end token's
+            self._tell(
+                "long",
+                f"Only the first {len(text[:end].split()):,} of {len(text.split()):,} words of "
+                f"{_short(text)} are read.",
+            )
+        if UNKNOWN in encoding.tokens or not all(map(_latin, text)):
+            self._tell(
+                "unknown",
+                f"lite reads English; it knows little of the letters or signs in {_short(text)}.",
+            )
+
+    def _tell(self, kind: str, sentence: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            log.warning("%s Further texts like it are not named.", sentence)
 
     def _forward(self, tokens: list[list[int]]) -> Array:
         length = max(map(len, tokens))
@@ -99,6 +137,18 @@ class TextTower:
         x = x - x.mean(-1, keepdims=True)
         x = x / np.sqrt((x * x).mean(-1, keepdims=True) + LAYER_NORM_EPS)
         return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+
+def _latin(character: str) -> bool:
+    """Whether it is no letter, or one of the Latin alphabet."""
+    if character < "\u0250" or not character.isalpha():
+        return True
+    return unicodedata.name(character, "").startswith(("LATIN", "FULLWIDTH LATIN"))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return f"'{text}'" if len(text) <= 40 else f"'{text[:40]}…'"
 
 
 def gelu(x: Array) -> Array:
