@@ -10,6 +10,7 @@ import typer
 from cli import console
 from cli.options import starting
 from vretr.encoders import catalogue, files, names, sources
+from vretr.encoders.lite import terms
 from vretr.errors import UsageError
 
 app = typer.Typer(name="encoders", add_completion=False, rich_markup_mode=None)
@@ -78,7 +79,7 @@ def _rows(every: bool) -> Iterator[Row]:
             card.reads_text,
             card.licence,
             card.commercial,
-            card.name == "lite" or path is not None,
+            path is not None or _is_built_in(card.name),
             path,
             card.note,
         )
@@ -96,7 +97,12 @@ def _rows(every: bool) -> Iterator[Row]:
 def _licence(row: Row) -> str:
     if row.licence is None:
         return "see its model card"
-    return row.licence if row.commercial else "non-commercial"
+    return row.licence if row.commercial else f"{row.licence}, non-commercial"
+
+
+def _is_built_in(name: str) -> bool:
+    spec = names.parse(name)
+    return spec.kind == "lite" and terms.path(spec.model).exists()
 
 
 def _path(name: str) -> Path | None:
@@ -123,7 +129,7 @@ def pull(
     """
     spec = names.parse(name)
     if spec.kind == "lite":
-        console.note("lite is installed with vretr; there is nothing to fetch.")
+        console.note(f"{spec.name} is installed with vretr; there is nothing to fetch.")
         return
     needed = sources.sources(spec)
     if not needed:

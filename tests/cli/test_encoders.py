@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Vretr
+from vretr.encoders.lite import terms
 
 REPOSITORY = "models--timm--vit_base_patch32_clip_224.openai"
 
@@ -27,10 +28,12 @@ def test_the_list(vretr: Vretr, caches: dict[str, str]) -> None:
     ended = vretr("encoders", env=caches)
     rows = [line.split("\t") for line in ended.out.splitlines()]
     assert (ended.code, ended.err) == (0, "")
-    assert [row[0] for row in rows[:5]] == ["lite", "ViT-B", "ViT-L", "ViT-H", "ViT-G"]
+    assert [row[0] for row in rows[:6]] == ["lite", "lite-free", "ViT-B", "ViT-L", "ViT-H", "ViT-G"]
     by_name = {row[0]: row[1:] for row in rows}
     assert by_name["ViT-B"] == ["512", "605", "yes", "no", "MIT"]
-    assert by_name["MobileCLIP2-S2/dfndr2b"][-1] == "non-commercial"
+    assert by_name["MobileCLIP2-S2/dfndr2b"][-1] == "Apple research, non-commercial"
+    assert "Flickr8k" in by_name["lite"][-1] and "non-commercial" in by_name["lite"][-1]
+    assert by_name["lite-free"][-1] == "Apache-2.0"
     assert by_name["timm:vit_small_patch14_dinov2.lvd142m"][2] == "no"
     assert by_name["lite"][3] == "yes"
 
@@ -50,7 +53,8 @@ def test_json_says_where_a_file_is(vretr: Vretr, caches: dict[str, str]) -> None
         "path": str(file),
         "note": "OpenAI's CLIP",
     }
-    assert [row["name"] for row in rows if row["present"]] == ["lite", "ViT-B"]
+    present = [row["name"] for row in rows if row["present"]]
+    assert present == ["lite", *["lite-free"] * terms.path("free").exists(), "ViT-B"]
 
 
 def test_all_of_open_clip(vretr: Vretr, caches: dict[str, str]) -> None:

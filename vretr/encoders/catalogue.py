@@ -40,7 +40,15 @@ class Card:
 
 # Sizes counted by building the models; licences from the model cards.
 CARDS = (
-    Card("lite", 640, 27.4, "research (heads)", False, note="no download"),
+    Card(
+        "lite",
+        640,
+        27.4,
+        "research only: heads trained on Flickr8k photos",
+        False,
+        note="no download",
+    ),
+    Card("lite-free", 640, 27.4, "Apache-2.0", note="no download; heads without Flickr8k"),
     Card("ViT-B", 512, 151.3, "MIT", note="OpenAI's CLIP"),
     Card("ViT-L", 768, 427.6, "MIT", note="OpenAI's CLIP"),
     Card("ViT-H", 1024, 986.1, "MIT"),

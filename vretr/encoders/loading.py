@@ -32,9 +32,13 @@ def load_encoder(
     """
     spec = parse(name)
     if spec.kind == "lite":
-        from vretr.encoders.lite import Lite
+        from vretr.encoders.lite import Lite, terms
 
-        return Lite(device=device, precision=precision, weights=spec.path, name=spec.name)
+        terms.say_once(spec.model)
+        heads = terms.heads(spec.model)
+        return Lite(
+            device=device, precision=precision, heads=heads, weights=spec.path, name=spec.name
+        )
     if spec.kind == "run":
         return _from_run(spec, device)
     if spec.kind == "plugin":

@@ -1,6 +1,6 @@
 """The grammar of encoder names: one for `--encoder` and `--backbone`. Imports no torch.
 
-lite                      built in
+lite, lite-free           built in; lite-free's heads have freer terms
 ViT-B ViT-L ViT-H ViT-G   the usual CLIP models of composed retrieval
 ARCH/PRETRAINED           any pair of open_clip: ViT-B-16/datacomp_xl_s13b_b90k
 ARCH/random               that architecture untrained, seed 0: for tests and timing
@@ -31,6 +31,7 @@ SHORT_NAMES = {
     "ViT-H": "ViT-H-14/laion2b_s32b_b79k",
     "ViT-G": "ViT-bigG-14/laion2b_s39b_b160k",
 }
+BUILT_IN = {"lite": "", "lite-free": "free"}  # -> which of the shipped heads
 RANDOM = "random"
 GROUP = "vretr.encoders"
 
@@ -43,7 +44,7 @@ class Spec:
 
     name: str
     kind: Literal["lite", "open_clip", "hf-hub", "local-dir", "timm", "run", "plugin"]
-    model: str = ""  # architecture, ORG/NAME of a repository or NAME
+    model: str = ""  # architecture, ORG/NAME of a repository, NAME or which of lite's heads
     tag: str = ""  # which published weights, or RANDOM
     path: Path | None = None  # a file of weights, a folder, a Run
 
@@ -58,10 +59,8 @@ def parse(name: str | Path) -> Spec:
     if isinstance(name, Path):
         return _run(name)
     name = name.strip()
-    if name == "lite":
-        return Spec(name, "lite")
-    if name.startswith("lite@"):
-        return _from_file("lite", "", "lite", name.removeprefix("lite@"))
+    if (built_in := name.partition("@"))[0] in BUILT_IN:
+        return _built_in(*built_in)
     if name in SHORT_NAMES:
         return replace(parse(SHORT_NAMES[name]), name=name)
     scheme, colon, rest = name.partition(":")
@@ -74,6 +73,11 @@ def parse(name: str | Path) -> Spec:
     if name and os.path.lexists(name):
         return _run(Path(name))
     raise UsageError(_unknown(name))
+
+
+def _built_in(name: str, at: str, folder: str) -> Spec:
+    spec = _from_file("lite", "", name, folder) if at else Spec(name, "lite")
+    return replace(spec, model=BUILT_IN[name])
 
 
 def _with_scheme(scheme: str, rest: str) -> Spec:

@@ -14,6 +14,7 @@ from vretr.errors import MismatchError, UsageError
     [
         ("lite", "lite", "", ""),
         (" lite\n", "lite", "", ""),
+        ("lite-free", "lite", "free", ""),
         ("ViT-B", "open_clip", "ViT-B-32-quickgelu", "openai"),
         ("ViT-L", "open_clip", "ViT-L-14-quickgelu", "openai"),
         ("ViT-H", "open_clip", "ViT-H-14", "laion2b_s32b_b79k"),
@@ -109,7 +110,7 @@ def test_every_known_name_can_be_parsed_and_imports_no_torch() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-    assert names.known_names()[:5] == ["lite", "ViT-B", "ViT-L", "ViT-H", "ViT-G"]
+    assert names.known_names()[:6] == ["lite", "lite-free", "ViT-B", "ViT-L", "ViT-H", "ViT-G"]
 
 
 def test_the_recommended_encoders_are_as_their_cards_say() -> None:
