@@ -192,5 +192,5 @@ def _stamp(path: Path) -> tuple[dict[str, Any], Path]:
 def _read(note: Path) -> dict[str, Any] | None:
     try:
         return json.loads(note.read_bytes())
-    except (FileNotFoundError, PermissionError, json.JSONDecodeError):
+    except (OSError, json.JSONDecodeError):
         return None

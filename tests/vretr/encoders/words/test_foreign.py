@@ -18,7 +18,8 @@ from vretr.encoders import load_encoder
 from vretr.encoders.openclip import OpenClip
 
 TEXTS = ["a Dog", "", "two cats, one of them black; on a sofa " * 3, "dog_house &amp; caf\u00e9"]
-WORDS = "a dog Dog two cats cat one of them black on sofa , ; house dog_house café &".split()
+WORDS = ["a", "dog", "Dog", "two", "cats", "one", "of", "black", "on", "sofa", "dog_house", "café"]
+WORDS += ["them", ";", "&", "house", "doghouse"]
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
 ROBERTA = SHAPE | {

@@ -22,7 +22,8 @@ SENTENCES = [
     "  tabs\tand\nnew lines \r\n  twice  ",
     "caf\u00e9 na\u00efve \u2018curly\u2019 \u201cquotes\u201d \ufb01sh \u00b2 \u2167 \u00bd",
     "sch\u00f6n stra\u00dfe \u0130stanbul \u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2",
-    "\u6771\u4eac \ud55c\uad6d\uc5b4 \u0939\u093f\u0928\u094d\u0926\u0940 \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
+    "\u6771\u4eac \ud55c\uad6d\uc5b4 \u0939\u093f\u0928\u094d\u0926\u0940",
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629",
     "\U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 \u2603",
     "l\u00e2\u20ac\u2122\u00e9t\u00e9",  # broken by a wrong decoding
     "<start_of_text> a <end_of_text>",
