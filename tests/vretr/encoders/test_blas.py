@@ -1,0 +1,18 @@
+"""NumPy multiplies in one thread within the block, and in as many as before after it."""
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from vretr.encoders.blas import one_blas_thread
+
+
+def blas_threads() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_one_thread_within_the_block_only() -> None:
+    before = blas_threads()
+    with one_blas_thread():
+        assert blas_threads() <= {1}
+    assert blas_threads() == before
