@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vretr.images import Batch
 
 CORES = len(os.sched_getaffinity(0))
+FORWARD_SECONDS = 3
 SETS = {"12 MP": "camera.zip", "web size": "flickr8k.zip"}
 Seconds = Callable[[Path, str, argparse.Namespace], float]  # for the photos of a folder
 
@@ -94,7 +95,11 @@ def forward(folder: Path, encoder: str, options: argparse.Namespace) -> float:
     pixels = [batch.pixels for batch in islice(decoded(folder, encoder, options), 4)]
     model = loaded(encoder)
     model.encode_images(pixels[0])  # weights are read on first use
-    return sum(map(len, pixels)) / timed(lambda: [model.encode_images(batch) for batch in pixels])
+    photos, start = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - start) < FORWARD_SECONDS:
+        for batch in pixels:
+            photos += len(model.encode_images(batch))
+    return photos / seconds
 
 
 @cache
@@ -208,6 +213,7 @@ def main() -> None:
                 found = measure(photos, part, encoder, options)
                 results.append({"set": title, "photos": number, "encoder": encoder, **found})
                 show(title, number, encoder, found)
+    summarise(results)
     if options.out:
         options.out.write_text(json.dumps({"machine": about, "results": results}, indent=1) + "\n")
 
@@ -218,6 +224,16 @@ def show(title: str, number: int, encoder: str, found: dict[str, Any]) -> None:
         ratio = f"{found['ratio'][name]:6.2f} x" if name in found["ratio"] else ""
         spread = f"({min(rates):.1f} to {max(rates):.1f})"
         print(f"  {name:27} {median(rates):8.1f} {spread:20} {ratio}")
+
+
+def summarise(results: list[dict[str, Any]]) -> None:
+    """Encoders beside each other: what indexing reaches, and how much of what is possible."""
+    print("\nphotos a second: vretr index (share of bound), open_clip as one writes it first")
+    for found in results:
+        rates = found["photos_a_second"]
+        ours = f"{median(rates['vretr index']):8.1f} ({found['ratio']['bound']:.0%})"
+        plain = f"{median(rates['plain']):8.1f}" if "plain" in rates else ""
+        print(f"  {found['set']:10} {found['encoder']:28} {ours:18} {plain}")
 
 
 if __name__ == "__main__":
