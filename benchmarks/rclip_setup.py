@@ -18,7 +18,6 @@ from pathlib import Path
 VERSION = "3.3.0"
 MODEL = "ViT-B-32-256"
 FOLDER = "ViT-B-32-256-datacomp_s34b_b86k"  # as rclip names it
-NOTICES = ("LICENSE", "OPENAI-CLIP-MIT.txt", "README.md", "THIRD_PARTY_NOTICES.md")
 
 FILL = """
 import sys
@@ -70,11 +69,9 @@ def export(folder: Path) -> None:
                 output_names=["output"],
                 dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
             )
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    vocabulary = Path(open_clip.__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
-    shutil.copy(vocabulary, folder / "tokenizer")
-    for notice in NOTICES:  # rclip asks that they exist, else it goes to the network
-        (folder / notice).write_text("random weights, for timing only\n")
+    tokenizer = folder.parent / "tokenizer"
+    tokenizer.mkdir(exist_ok=True)
+    shutil.copy(Path(open_clip.__file__).with_name("bpe_simple_vocab_16e6.txt.gz"), tokenizer)
 
 
 def main() -> None:
@@ -88,7 +85,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", f"rclip=={VERSION}"], check=True)
     model = place / "data" / FOLDER
-    if not (model / NOTICES[-1]).exists():
+    if not (place / "data" / "tokenizer").exists():  # what is written last
         model.mkdir(parents=True, exist_ok=True)
         export(model)
     (place / "photos").mkdir(exist_ok=True)
