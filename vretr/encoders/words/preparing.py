@@ -144,7 +144,8 @@ def _foreign(tower: HFTextEncoder) -> dict[str, Any]:
         settings["heads"], settings["eps"] = config.num_attention_heads, config.layer_norm_eps
         activation = config.hidden_act
     elif family == "nllb":
-        settings["heads"], settings["eps"] = config.encoder_attention_heads, 1e-5
+        settings["heads"] = config.encoder_attention_heads
+        settings["eps"] = tower.transformer.layer_norm.eps
         settings["scale"] = tower.transformer.embed_tokens.embed_scale
         activation = config.activation_function
     else:

@@ -35,9 +35,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "EVA, ViTamin, PE-Core": text(context_length=12),
     "MobileCLIP-B": text(no_causal_mask=False),
     "MobileCLIP-S": text(no_causal_mask=True),
-    "SigLIP": text(
-        no_causal_mask=True, pool_type="last", proj_bias=True, norm_kwargs={"eps": 1e-2}
-    ),
+    "SigLIP": text(no_causal_mask=True, pool_type="last", proj_bias=True, norm_kwargs={"eps": 0.5}),
     "SigLIP2": text(
         no_causal_mask=True, pool_type="last", proj_bias=True, act_kwargs={"approximate": "tanh"}
     ),
