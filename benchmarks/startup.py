@@ -122,8 +122,8 @@ def main() -> None:
         print(f"--batch of 1,000 queries with {name}: {median(walls):.2f} ms each, start included")
     if options.rclip:
         medians = {name: median(wall for wall, _ in times) for name, times in taken.items()}
-        for name, command in zip(("lite", CLIP), list(commands)[2:4], strict=True):
-            ratio = medians[command] / medians[RCLIP]
+        for name, asking in zip(("lite", CLIP), list(commands)[2:4], strict=True):
+            ratio = medians[asking] / medians[RCLIP]
             print(f"a cold query with {name} takes {ratio:.2f} of rclip's time")
 
 
