@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cli.query import COMPOSERS
+from cli.query import COMPOSERS, meter
 from tests.cli.conftest import environment
 from vretr.composers import BASELINES
 
@@ -155,10 +155,56 @@ def test_filter_and_least_score(ask) -> None:
     assert len(far) < 10
 
 
+def test_only_what_fits(ask) -> None:
+    near = lines(ask("--image", "elsewhere.jpg", "--min-score", "auto", "--json"))
+    assert near and all(0.5 <= hit["fit"] <= 1 for hit in near)
+    assert near[0]["path"] == "photos/maroon.jpg"
+    batch = b'{"image": "elsewhere.jpg", "min-score": "auto", "k": 1}\n{"text": "red"}'
+    one, other = lines(ask("--batch", "-", stdin=batch))
+    assert one["hits"] == near[:1]
+    assert [hit["fit"] for hit in other["hits"]] == [None] * 10  # tiny cannot read the phrases
+
+
+def test_a_terminal_shows_fits_as_marks(on_terminal, home: Path, tiny: dict[str, str]) -> None:
+    line = ("query", "--image", str(home / "elsewhere.jpg"), "--in", str(home / "photos"))
+    drawn = on_terminal(*line, env=tiny)
+    assert "fit" in drawn and "●●●" in drawn and "○" in drawn
+
+
+@pytest.mark.parametrize(
+    ("fit", "marks"), [(0, "○○○○○"), (0.49, "●●○○○"), (0.5, "●●●○○"), (0.7, "●●●●○"), (1, "●●●●●")]
+)
+def test_three_marks_from_one_half_on(fit: float, marks: str) -> None:
+    assert meter(fit) == marks
+
+
+def test_lite_says_once_what_it_does_not_read(vretr, photos: Path, tmp_path: Path) -> None:
+    env = {"VRETR_HOME": str(tmp_path / "cache")}
+    made = vretr("index", photos, env=env)
+    assert made.code == 0
+    assert made.err.count("non-commercial") == 1 and "lite-free" in made.err
+    asked = "\n".join(["눈 속의 개", "개", "word " * 2000, "the of and", "😀", "красная машина"])
+    ended = vretr("query", "--batch", "-", "--in", photos, env=env, stdin=asked.encode())
+    answers = lines(ended)
+    assert len(answers) == 6 and all(
+        len(answer["hits"]) == 10 and None not in [hit["fit"] for hit in answer["hits"]]
+        for answer in answers
+    )
+    assert len(ended.err.splitlines()) == 2
+    assert ended.err.count("knows little") == 1 == ended.err.count("of 2,000 words")
+    for size, colour in (((1, 1), "red"), ((90, 60), "black")):
+        Image.new("RGB", size, colour).save(tmp_path / "odd.png")
+        (hit, *_) = lines(vretr("query", "--image", "odd.png", "--in", photos, "--json", env=env))
+        assert -1 <= hit["score"] <= 1
+
+
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
         ([], 2, "Nothing is asked"),
+        (["--text", "red", "--min-score", "much"], 2, "a number or auto"),
+        (["--text", "red", "--min-score", "nan"], 2, "a number or auto"),
+        (["--text", "red", "--min-score", "auto"], 2, "cannot tell what fits"),
         (["--text", " "], 2, "no words"),
         (["--text", "red", "-k", "0"], 2, "-k"),
         (["--image", "missing.jpg"], 2, "There is no picture missing.jpg"),
@@ -240,6 +286,7 @@ BAD = [
     (b"{not json", "JSON"),
     (b'{"text": "red", "k": 0}', "-k"),
     (b'{"text": 3}', "text must be a string"),
+    (b'{"text": "red", "min-score": "car"}', "a number or"),
     (b'{"text": "red", "k": true}', "k must be a whole number"),
     (b'{"text": "red", "min-score": NaN}', "NaN"),
     (b'{"txet": "red"}', "did you mean text"),
