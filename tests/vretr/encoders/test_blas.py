@@ -3,7 +3,7 @@
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from vretr.encoders.blas import one_blas_thread
+from vretr.encoders.blas import FEW, blas_threads_for, one_blas_thread
 
 
 def blas_threads() -> set[int]:
@@ -16,3 +16,11 @@ def test_one_thread_within_the_block_only() -> None:
     with one_blas_thread():
         assert blas_threads() <= {1}
     assert blas_threads() == before
+
+
+def test_few_sentences_get_one_thread() -> None:
+    before = blas_threads()
+    with blas_threads_for(FEW):
+        assert blas_threads() <= {1}
+    with blas_threads_for(FEW + 1):
+        assert blas_threads() == before

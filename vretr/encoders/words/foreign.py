@@ -1,6 +1,7 @@
 """Text towers that open_clip borrows from transformers: RoBERTa, mT5's and NLLB's encoders.
 
-All look in both directions and not at padding, which is therefore cut away as far as it goes.
+And BERT, which is `lite`'s. All look in both directions and not at padding, which is therefore cut
+away as far as it goes.
 """
 
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ class Roberta(ForeignTower):
         y = ACTIVATIONS[self.activation](t.affine(x, f"{name}.intermediate.dense"))
         y = t.affine(y, f"{name}.output.dense")
         return t.norm(x + y, f"{name}.output.LayerNorm", eps=self.eps)
+
+
+class Bert(Roberta):
+    """The same but for the positions, which count from 0 (Devlin et al. 2019)."""
+
+    def _positions(self, seen: NDArray[np.bool_]) -> Ids:
+        return np.arange(seen.shape[1])
 
 
 @dataclass(frozen=True)

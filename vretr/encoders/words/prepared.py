@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from vretr import paths
 from vretr.encoders.base import unit
-from vretr.encoders.blas import one_blas_thread
+from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.blueprint import Blueprint
 from vretr.encoders.words.arrays import Array, Ids, Tensors, map_safetensors
 from vretr.encoders.words.clip import ClipTower
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 FORMAT = 1  # counted up when what is kept changes
 CARD, TENSORS, TOKENIZER = "words.json", "tower.safetensors", "tokenizer.json"
 AT_ONCE = 64
-FEW = 4  # sentences that one thread reads at least as fast as several
 _TOWERS: dict[str, type[ClipTower | ForeignTower]] = {
     "clip": ClipTower,
     "roberta": Roberta,
@@ -62,8 +60,7 @@ class Words:
 
     def vectors(self, ids: Ids) -> Array:
         """Token ids [B, L] -> float32 [B, dim] as the tower gives them."""
-        # Reading the weights takes the time then, and waiting threads only get in the way.
-        with one_blas_thread() if len(ids) <= FEW else nullcontext():
+        with blas_threads_for(len(ids)):
             order = np.argsort(ids.argmax(1), kind="stable")  # CLIP's by length: little padding
             parts = [order[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
             found = np.concatenate([self.tower(ids[rows]) for rows in parts])
