@@ -3,7 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from PIL import Image, ImageDraw
+
+# Other programs may hold up an example.
+settings.register_profile("vretr", deadline=None)
+settings.load_profile("vretr")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -172,7 +172,6 @@ def plain_measures(ranking: list[int], relevant: set[int], k: int) -> dict[str, 
     }
 
 
-@settings(deadline=None)  # other programs may hold up an example
 @given(
     data=st.data(),
     ties=st.sampled_from(["index", "pessimistic", "optimistic"]),
@@ -212,7 +211,6 @@ def test_equals_plain_loops(data: st.DataObject, ties: Ties, few: int) -> None:
     assert found["map@r"] <= found["r_precision"] + 1e-12
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), memory=st.sampled_from([1, 400, 1 << 20]))
 def test_vectors_and_labels_equal_scores(seed: int, memory: int) -> None:
     """Whatever the size of the blocks, and with duplicates in the gallery."""

@@ -29,7 +29,7 @@ def undone(tensor) -> np.ndarray:
 
 
 sides = st.integers(1, 300)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 @few

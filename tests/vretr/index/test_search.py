@@ -14,7 +14,7 @@ from vretr.index import Index, search
 from vretr.index.store import Changes, Store, writing
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 90), max_size=4),
     st.integers(1, 9),
@@ -75,7 +75,7 @@ def fill(store: Store, vectors: np.ndarray, names: list[str]) -> None:
     store.commit(changes)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(1, 120),
     st.integers(1, 40),

@@ -50,14 +50,14 @@ def test_every_pair_of_visible_characters() -> None:
     np.testing.assert_array_equal(OURS(texts)[0], as_theirs(texts))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 @example("\u212a&")  # the Kelvin sign becomes k
 def test_any_text(text: str) -> None:
     np.testing.assert_array_equal(OURS([text])[0], as_theirs([text]))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(st.characters(max_codepoint=126), max_size=80))
 def test_any_ascii(text: str) -> None:
     np.testing.assert_array_equal(OURS([text])[0], as_theirs([text]))
@@ -83,7 +83,7 @@ def test_cleaning(how: str) -> None:
         assert cleaned(text, how) == theirs.get_clean_fn(how)(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_cleaning_any_text(text: str) -> None:
     for how in ("lower", "whitespace", "canonicalize"):
