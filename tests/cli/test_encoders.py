@@ -16,9 +16,13 @@ def caches(tmp_path: Path) -> dict[str, str]:
     return {"VRETR_HOME": str(tmp_path / "home"), "HF_HUB_CACHE": str(tmp_path / "hub")}
 
 
-def put(caches: dict[str, str], name: str = "open_clip_model.safetensors") -> Path:
-    """A file of ViT-B's weights (2 MB of zeros) where a person would put it."""
-    folder = Path(caches["VRETR_HOME"], "weights/timm/vit_base_patch32_clip_224.openai")
+def put(
+    caches: dict[str, str],
+    model: str = "vit_base_patch32_clip_224.openai",
+    name: str = "open_clip_model.safetensors",
+) -> Path:
+    """A file of weights (2 MB of zeros), ViT-B's unless told, where a person would put it."""
+    folder = Path(caches["VRETR_HOME"], "weights/timm", model)
     folder.mkdir(parents=True)
     (folder / name).write_bytes(bytes(2_000_000))
     return folder / name
@@ -84,10 +88,11 @@ def test_pull_offline_says_what_to_put_where(vretr: Vretr, caches: dict[str, str
 
 
 def test_pull_of_what_is_here(vretr: Vretr, caches: dict[str, str]) -> None:
-    file = put(caches)
-    ended = vretr("encoders", "pull", "ViT-B", "--offline", env=caches)
+    model = "vit_small_patch14_dinov2.lvd142m"  # has no words to prepare, which takes torch
+    file = put(caches, model, "model.safetensors")
+    ended = vretr("encoders", "pull", f"timm:{model}", "--offline", env=caches)
     assert (ended.code, Path(caches["VRETR_HOME"]).parent / ended.out.strip()) == (0, file)
-    assert "2 MB, licence: MIT" in ended.err
+    assert ended.err.splitlines() == ["model.safetensors: 2 MB, licence: Apache-2.0."]
 
 
 @pytest.mark.parametrize(

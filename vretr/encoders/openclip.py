@@ -130,6 +130,9 @@ class OpenClip:
         """Makes words answer without torch from now on; whether they do. The log says why not.
 
         The first time it takes some seconds, and as much memory as the text tower in float32.
+
+        Raises:
+            VretrError: the weights cannot be read.
         """
         if self._words is None:
             from vretr.encoders.words.preparing import prepare

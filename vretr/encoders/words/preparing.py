@@ -52,9 +52,12 @@ def prepare(design: Blueprint, *, name: str, identity: Callable[[], str]) -> Wor
     Args:
         name: what messages call the model.
         identity: finds out and remembers the encoder's identity, which may read all weights.
+
+    Raises:
+        VretrError: the weights cannot be read.
     """
+    identity()
     try:
-        identity()
         folder = prepared.folder_of(design)
         if folder is None:
             raise Unknown(f"{display(paths.home())} cannot be written")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tests.vretr.encoders.tiny import MODEL, reference, tiny_clip
 from vretr.encoders import load_encoder
 from vretr.encoders.openclip import OpenClip
+from vretr.errors import VretrError
 
 TEXTS = [
     "a dog",
@@ -203,6 +204,13 @@ def test_a_home_that_cannot_be_written(
         assert not encoder.prepare_texts()
     assert "will need torch" in caplog.text
     assert encoder.encode_texts(["a dog"]).shape == (1, 24)
+
+
+def test_damaged_weights_are_an_error(model: Path, own_home: Path) -> None:
+    (model / "open_clip_model.safetensors").write_bytes(bytes(1000))
+    with pytest.raises(VretrError, match="cannot be read as weights"):
+        load(model).prepare_texts()
+    assert words_in(own_home) == []
 
 
 def test_a_wrong_forward_is_not_taken(
