@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 SENTENCE = (
     "lite's heads were trained on Flickr8k photos, for non-commercial research only; lite-free "
-    "(`--encoder lite-free`) has the same towers and free terms. (Said once.)"
+    "(`--encoder lite-free`) has the same towers, and terms that allow commercial use. (Said once.)"
 )
 
 
