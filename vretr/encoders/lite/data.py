@@ -19,9 +19,11 @@ from torch import Tensor
 from vretr import images, paths
 from vretr.data import captions
 from vretr.data.sources import folder_of, rows
+from vretr.encoders.base import unit
 from vretr.encoders.lite.files import PINNED
+from vretr.encoders.lite.heads import seen_by_heads
 from vretr.encoders.lite.image_tower import ImageTower
-from vretr.encoders.lite.shape import CLASSES, PREPROCESSING
+from vretr.encoders.lite.shape import CLASSES, PREPROCESSING, SEEN
 from vretr.encoders.lite.text_tower import TextTower
 from vretr.errors import VretrError
 from vretr.progress import progress
@@ -37,7 +39,7 @@ PHOTOS_AT_ONCE = 16
 class Photos:
     """N photos in V views each, with T texts each.
 
-    `seen` is [N, V, 1408] (features, then colours), `probabilities` [N, V, 1000], both float16 to
+    `seen` is [N, V, 1832] (`heads.seen_by_heads`), `probabilities` [N, V, 1000], both float16 to
     spare memory; `texts` [N, T] are row numbers of `sentences` [S, 384].
     """
 
@@ -58,7 +60,7 @@ class Photos:
 class Pairs:
     """A batch: B photos in one view with one text each, float32."""
 
-    seen: Tensor  # [B, 1408]
+    seen: Tensor  # [B, 1832]
     probabilities: Tensor  # [B, 1000]
     sentences: Tensor  # [B, 384]
     text: Tensor  # [B], number of the text
@@ -131,13 +133,18 @@ def product_texts(row: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def class_prompts() -> list[str]:
-    """ "a photo of a NAME" for the 1,000 ImageNet classes in their usual order (timm's names)."""
+def class_names() -> Array:
+    """A MiniLM vector [1000, 384] for each ImageNet class, in their usual order (timm's names).
+
+    The mean of three ways to say it: "NAME", "a photo of a NAME", and that with all its names.
+    """
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo()
-    names = (info.index_to_description(index) for index in range(CLASSES))
-    return [f"a photo of a {name.split(',')[0]}" for name in names]
+    names = [info.index_to_description(index) for index in range(CLASSES)]
+    first = [name.split(",")[0] for name in names]
+    ways = [first, [f"a photo of a {name}" for name in first], [f"a photo of a {x}" for x in names]]
+    return unit(np.sum([sentences(way) for way in ways], axis=0))
 
 
 def _photos(files: list[Path], texts: Sequence[Sequence[str]], views: int, seed: int) -> Photos:
@@ -162,8 +169,8 @@ def sentences(texts: Sequence[str]) -> Array:
 
 
 def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16], ...]:
-    """What the tower tells of each view of each file: [N, V, 1408] and [N, V, 1000]."""
-    place = _cache("seen", [str(file) for file in files], str(views), str(seed))
+    """What the tower tells of each view of each file: [N, V, 1832] and [N, V, 1000]."""
+    place = _cache("seen", [str(file) for file in files], str(SEEN), str(views), str(seed))
     if not place.exists():
         log.warning("Looking at %d photos in %d views each", len(files), views)
         tower = ImageTower(device="auto")
@@ -181,8 +188,7 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
 
 def _look(tower: ImageTower, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
     seen = tower(pixels.transpose(0, 3, 1, 2))
-    told = [seen.features, seen.colours, seen.probabilities]
-    return np.concatenate(told, axis=1).astype(np.float16)
+    return np.concatenate([seen_by_heads(seen), seen.probabilities], axis=1).astype(np.float16)
 
 
 def views_of(file: Path, views: int, seed: int) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vretr.encoders.lite.files import PINNED
-from vretr.encoders.lite.heads import SHIPPED, Heads
+from vretr.encoders.lite.heads import SHIPPED, Heads, seen_by_heads
 from vretr.encoders.lite.shape import DIM, PREPROCESSING
 from vretr.encoders.lite.text_tower import TextTower
 from vretr.encoders.names import Precision
@@ -91,7 +91,7 @@ class Lite:
 
         seen = self._image_tower(uint8_array(images, PREPROCESSING))
         with one_blas_thread():
-            return self._heads.images(seen.features, seen.probabilities, seen.colours)
+            return self._heads.images(seen_by_heads(seen), seen.probabilities)
 
 
 def load(path: Path, device: str = "auto") -> Lite:

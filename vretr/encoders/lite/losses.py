@@ -8,15 +8,18 @@ def contrastive(images: Tensor, texts: Tensor, same: Tensor, scale: Tensor) -> T
     """InfoNCE both ways with several positives: "something red" is true of every red thing.
 
     Args:
-        images: unit vectors [B, D].
-        texts: unit vectors [B, D]; text i was written for image i.
+        images: unit vectors [M, B, D] of M members, each of which is compared with itself only.
+        texts: unit vectors [M, B, D]; text i was written for image i.
         same: bool [B, B]; whether text j is also true of image i (the diagonal is).
-        scale: inverse temperature.
+        scale: inverse temperatures [M].
+
+    Returns:
+        The sum over the members, which so learn as if each were alone.
     """
-    logits = scale * images @ texts.T
+    logits = scale[:, None, None] * images @ texts.mT
     targets = same.to(logits.dtype)
-    rows = F.cross_entropy(logits, targets / targets.sum(1, keepdim=True))
-    columns = F.cross_entropy(logits.T, targets.T / targets.T.sum(1, keepdim=True))
+    rows = _cross_entropy(logits, targets / targets.sum(1, keepdim=True))
+    columns = _cross_entropy(logits.mT, targets.T / targets.T.sum(1, keepdim=True))
     return (rows + columns) / 2
 
 
@@ -26,9 +29,18 @@ def distillation(
     """Cross-entropy between the classifier's distribution over classes and the joint space's.
 
     Args:
-        images: unit vectors [B, D].
-        class_texts: unit vectors [C, D] of the class names.
+        images: unit vectors [M, B, D].
+        class_texts: unit vectors [M, C, D] of the class names.
         probabilities: the classifier's [B, C], rows sum to 1.
-        scale: inverse temperature.
+        scale: inverse temperatures [M].
+
+    Returns:
+        The sum over the members.
     """
-    return F.cross_entropy(scale * images @ class_texts.T, probabilities)
+    return _cross_entropy(scale[:, None, None] * images @ class_texts.mT, probabilities)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """[M, B, C] against shares [B, C]: mean over B, sum over M."""
+    flat = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(logits), 1))
+    return flat * len(logits)

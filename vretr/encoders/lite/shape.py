@@ -3,11 +3,14 @@
 from vretr.images import Preprocessing
 
 FEATURES = 1280  # pooled features of EfficientNet-Lite0
+STAGES = 424  # its four middle stages, pooled
 CLASSES = 1000  # ImageNet-1K
 COLOUR_BINS = 128  # 4x4x4 RGB cells of the whole picture and of its centre
+SEEN = FEATURES + STAGES + COLOUR_BINS  # what the image head reads
 TEXT = 384  # MiniLM sentence vector
 LEARNED = 256  # width of the learned part of the joint space
-DIM = LEARNED + TEXT  # the learned part, then the class-name part
+NAMED = 384  # width of the class-name part
+DIM = LEARNED + NAMED
 
 PREPROCESSING = Preprocessing(
     size=224,

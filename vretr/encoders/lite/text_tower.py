@@ -16,7 +16,6 @@ from vretr.encoders.base import unit
 from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
 from vretr.encoders.words.arrays import Array, Tensors, map_safetensors
-from vretr.encoders.words.arrays import gelu as gelu
 from vretr.encoders.words.foreign import Bert
 
 if TYPE_CHECKING:

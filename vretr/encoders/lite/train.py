@@ -13,7 +13,6 @@ from vretr.encoders.lite.data import Pairs, Photos, Samples
 from vretr.encoders.lite.heads import Heads
 from vretr.encoders.lite.losses import contrastive, distillation
 from vretr.encoders.lite.model import HeadsModule
-from vretr.encoders.lite.shape import FEATURES
 from vretr.errors import UsageError
 from vretr.metrics import figures, ranks_from_vectors
 from vretr.training import Card, Run, fit, gathered
@@ -37,11 +36,21 @@ def train(config: TrainConfig) -> Run:
         captioned.part(order[config.holdout :]),
     )
 
-    classes = torch.from_numpy(data.sentences(data.class_prompts()))
+    classes = torch.from_numpy(data.class_names())
     torch.manual_seed(config.seed)
-    model = HeadsModule(hidden=config.hidden, dropout=config.dropout)
-    seen = [photos.seen.flatten(0, 1).float() for photos in (trained, products) if photos]
-    model.fix(torch.cat(seen), classes, config.named_weight)
+    model = HeadsModule(
+        members=config.members,
+        hidden=config.hidden,
+        image_dropout=config.image_dropout,
+        text_dropout=config.text_dropout,
+    )
+    everything = [photos for photos in (trained, products) if photos]
+    seen = torch.cat([photos.seen.flatten(0, 1).float() for photos in everything])
+    model.fix(seen, classes, least_trust=config.least_trust)
+
+    def validated(model: HeadsModule) -> dict[str, float]:
+        unite(model, everything)
+        return validate(model, held_out)
 
     run = Run.create(config, method="lite", kind="encoder")
     result = fit(
@@ -50,11 +59,12 @@ def train(config: TrainConfig) -> Run:
         Samples(trained, products),
         run,
         config,
-        validate=lambda model: validate(model, held_out),
+        validate=validated if config.holdout else None,
         select="text_to_image_recall@10",
         groups=groups,
         collate=lambda batch: batch,
     )
+    unite(model, everything)
     return run.finish(model, card=_card(config, len(trained), products), metrics=result.metrics)
 
 
@@ -68,11 +78,11 @@ def step(config: TrainConfig, classes: Tensor) -> Step:
 
     def losses(model: HeadsModule, batch: list[Pairs]) -> dict[str, Tensor]:
         named = dict(zip(("captions", "products"), batch, strict=False))
-        seen = {name: gathered(model.images(pairs.seen)) for name, pairs in named.items()}
+        seen = {name: everyones(model.images(pairs.seen)) for name, pairs in named.items()}
         told = {
             name: contrastive(
                 seen[name],
-                gathered(model.texts(pairs.sentences)),
+                everyones(model.texts(pairs.sentences)),
                 true_of(gathered(pairs.texts), gathered(pairs.text)),
                 model.scale,
             )
@@ -80,7 +90,7 @@ def step(config: TrainConfig, classes: Tensor) -> Step:
         }
         probabilities = torch.cat([gathered(pairs.probabilities) for pairs in batch])
         told["classes"] = distillation(
-            torch.cat(list(seen.values())),
+            torch.cat(list(seen.values()), dim=1),
             model.texts(classes.to(probabilities.device)),
             probabilities,
             model.scale,
@@ -89,9 +99,20 @@ def step(config: TrainConfig, classes: Tensor) -> Step:
         loss = sum(
             (weights.get(name, 1.0) * value for name, value in told.items()), torch.zeros(())
         )
-        return {"loss": loss, **told, "scale": model.scale}
+        return {"loss": loss, **told, "scale": model.scale.mean()}
 
     return losses
+
+
+def everyones(vectors: Tensor) -> Tensor:
+    """Vectors [M, B, D] of all processes, one after another: [M, processes * B, D]."""
+    return gathered(vectors.transpose(0, 1)).transpose(0, 1)
+
+
+def unite(model: HeadsModule, everything: list[Photos]) -> None:
+    """Makes the members one by what they say of the photos as they are, and of all their texts."""
+    seen = torch.cat([photos.seen[:, 0].float() for photos in everything])
+    model.unite(seen, torch.cat([photos.sentences for photos in everything]))
 
 
 def true_of(texts: Tensor, text: Tensor) -> Tensor:
@@ -112,9 +133,8 @@ def validate(model: HeadsModule, photos: Photos) -> dict[str, float]:
     In the joint space as the encoder uses it, with the class-name part.
     """
     heads = Heads.of(model)
-    seen, probabilities = photos.seen[:, 0].float().cpu(), photos.probabilities[:, 0].float().cpu()
     gallery = heads.images(
-        seen[:, :FEATURES].numpy(), probabilities.numpy(), seen[:, FEATURES:].numpy()
+        photos.seen[:, 0].float().numpy(), photos.probabilities[:, 0].float().numpy()
     )
     queries = heads.texts(photos.sentences[photos.texts.flatten()].numpy())
     relevant = np.arange(len(photos)).repeat(photos.texts.shape[1])
@@ -130,6 +150,8 @@ def _card(config: TrainConfig, photos: int, products: Photos | None) -> Card:
         data=f"{photos} captioned photos of {config.captions} (split {config.split}){more}. "
         "The terms of these photos hold for the weights as well.",
         protocol=f"Text-to-image recall on {config.holdout} captioned photos kept out of the "
-        "training, every caption a query; the best step by recall@10.",
+        "training, every caption a query; the best step by recall@10."
+        if config.holdout
+        else "Trained on all photos; the last step.",
         licence="As the data: state it before you pass the weights on.",
     )

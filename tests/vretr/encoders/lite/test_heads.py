@@ -5,42 +5,83 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from vretr.encoders.lite.heads import Heads
 from vretr.encoders.lite.losses import contrastive, distillation
 from vretr.encoders.lite.model import HeadsModule
+from vretr.encoders.lite.shape import SEEN
 from vretr.encoders.lite.train import true_of
+
+MEMBERS = 3
 
 
 @pytest.fixture
 def module() -> HeadsModule:
     torch.manual_seed(0)
-    module = HeadsModule(hidden=16, dropout=0.5).eval()
+    module = HeadsModule(members=MEMBERS, hidden=16, image_dropout=0.5, text_dropout=0.5).eval()
     for side in (module.image, module.text):
-        torch.nn.init.normal_(side.out.weight, std=0.1)  # it starts at zero, which would hide it
-    module.fix(torch.randn(50, 1408) * 3 + 1, torch.randn(1000, 384), named_weight=0.4)
+        torch.nn.init.normal_(side.out, std=0.1)  # it starts at zero, which would hide it
+        torch.nn.init.normal_(side.bias)
+    module.fix(torch.randn(50, SEEN) * 3 + 1, unit_rows(1000, 384), least_trust=0.1)
+    module.unite(torch.randn(40, SEEN), unit_rows(60, 384))
     return module
 
 
+def unit_rows(count: int, width: int) -> Tensor:
+    return normalize(torch.randn(count, width), dim=1)
+
+
 def test_inference_in_numpy_is_the_trained_module(module: HeadsModule) -> None:
-    features, colours = torch.randn(4, 1280), torch.randn(4, 128)
-    sentences = torch.nn.functional.normalize(torch.randn(4, 384), dim=1)
+    seen, sentences = torch.randn(4, SEEN), unit_rows(4, 384)
     probabilities = torch.randn(4, 1000).softmax(1)
     heads = Heads.of(module)
-    images = heads.images(features.numpy(), probabilities.numpy(), colours.numpy())
-    texts = heads.texts(sentences.numpy())
-    shorten = math.sqrt(1 + 0.4**2)  # the learned part has length 1, the named part 0.4
     with torch.no_grad():
-        learned = module.images(torch.cat([features, colours], 1)).numpy()
-        said = module.texts(sentences).numpy()
-        named = torch.nn.functional.normalize(probabilities @ module.class_names, dim=1).numpy()
-    np.testing.assert_allclose(images[:, :256], learned / shorten, atol=1e-5)
-    np.testing.assert_allclose(images[:, 256:], 0.4 * named / shorten, atol=1e-5)
-    np.testing.assert_allclose(texts[:, :256], said / shorten, atol=1e-5)
+        members = {"image": module.images(seen), "text": module.texts(sentences)}
+        learned = {
+            side: normalize(vectors.transpose(0, 1).flatten(1) @ module.projection, dim=1)
+            for side, vectors in members.items()
+        }
+        named = normalize(probabilities**0.75 @ module.codes.float(), dim=1)
+    images = heads.images(seen.numpy(), probabilities.numpy())
+    texts = heads.texts(sentences.numpy())
+    shorten = math.sqrt(1 + 0.7**2)  # the learned part has length 1, the named part 0.7
+    np.testing.assert_allclose(images[:, :256], learned["image"] / shorten, atol=1e-5)
+    np.testing.assert_allclose(images[:, 256:], 0.7 * named / shorten, atol=1e-5)
+    # Random texts name nothing, so that only the least trust is left of 2.
+    shorten = math.sqrt(1 + (2 * 0.1) ** 2)
+    np.testing.assert_allclose(texts[:, :256], learned["text"] / shorten, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(texts[:, 256:], axis=1), 0.2 / shorten, atol=1e-4)
+
+
+def test_members_side_by_side_keep_the_mean_of_their_cosines(module: HeadsModule) -> None:
+    """As many dimensions as there are members' vectors span: nothing is lost."""
+    seen, sentences = torch.randn(30, SEEN), unit_rows(20, 384)
+    module.unite(seen, sentences)
+    heads = Heads.of(module)
+    x = (seen.numpy() - heads.tensors["image.mean"]) / heads.tensors["image.std"]
+    images, texts = heads.members("image", x), heads.members("text", sentences.numpy())
+    projection = heads.tensors["projection"]
     np.testing.assert_allclose(
-        texts[0, 256:] / texts[0, 256], sentences[0] / sentences[0, 0], rtol=1e-3
+        (images @ projection) @ (texts @ projection).T, images @ texts.T, atol=1e-4
     )
-    np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
+
+
+def test_the_name_of_a_class_finds_its_photo_among_all(module: HeadsModule) -> None:
+    """Every class has one photo that its classifier is right about by half."""
+    heads = Heads.of(module)
+    probabilities = (0.5 * torch.eye(1000) + 0.5 * (torch.randn(1000, 1000) * 2).softmax(1)).numpy()
+    images = heads.images(np.zeros((1000, SEEN), np.float32), probabilities)
+    texts = heads.texts(heads.tensors["class_names"])
+    assert ((texts @ images.T).argmax(1) == np.arange(1000)).mean() > 0.99
+
+
+def test_a_text_that_names_no_class_is_left_to_the_learned_part(module: HeadsModule) -> None:
+    heads = Heads.of(module)
+    name = heads.tensors["class_names"][:1]
+    shares = [np.linalg.norm(heads.texts(text)[0, 256:]) for text in (name, -name)]
+    assert shares[0] > 0.89 and shares[1] < 0.2
 
 
 def test_contrastive_is_the_mean_of_both_directions() -> None:
@@ -61,14 +102,26 @@ def test_contrastive_is_the_mean_of_both_directions() -> None:
 
     columns = [list(column) for column in zip(*logits, strict=True)]
     expected = (towards(logits, same.tolist()) + towards(columns, same.T.tolist())) / 2
-    assert contrastive(images, texts, same, scale).item() == pytest.approx(expected, rel=1e-5)
+    told = contrastive(images[None], texts[None], same, scale[None])
+    assert told.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_member_learns_as_if_alone() -> None:
+    draws = torch.Generator().manual_seed(0)
+    images, texts = torch.randn(2, 2, 4, 8, generator=draws)
+    scale, same = torch.tensor([3.0, 7.0]), torch.eye(4, dtype=torch.bool)
+    alone = sum(
+        contrastive(images[m : m + 1], texts[m : m + 1], same, scale[m : m + 1]) for m in (0, 1)
+    )
+    torch.testing.assert_close(contrastive(images, texts, same, scale), alone)
 
 
 def test_distillation_is_least_where_the_space_says_what_the_classifier_says() -> None:
     classes = torch.eye(3)
     probabilities = torch.tensor([[0.8, 0.1, 0.1]])
-    right = distillation(torch.tensor([[1.0, 0.0, 0.0]]), classes, probabilities, torch.tensor(3.0))
-    wrong = distillation(torch.tensor([[0.0, 1.0, 0.0]]), classes, probabilities, torch.tensor(3.0))
+    scale = torch.tensor([3.0])
+    right = distillation(torch.tensor([[[1.0, 0, 0]]]), classes[None], probabilities, scale)
+    wrong = distillation(torch.tensor([[[0, 1.0, 0]]]), classes[None], probabilities, scale)
     assert right < wrong
 
 

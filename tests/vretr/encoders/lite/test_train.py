@@ -18,7 +18,7 @@ from vretr.data.worlds import World
 from vretr.encoders.lite import Lite, data
 from vretr.encoders.lite.config import TrainConfig
 from vretr.encoders.lite.model import HeadsModule
-from vretr.encoders.lite.train import train
+from vretr.encoders.lite.train import train, unite
 from vretr.errors import UsageError, VretrError
 from vretr.images import Unreadable, open
 from vretr.metrics import figures, ranks_from_vectors
@@ -44,7 +44,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
 
 
 def settings(world: Path, out: Path, **others) -> TrainConfig:
-    small = {"steps": 12, "batch_size": 32, "holdout": 40, "views": 1, "save_every": 5}
+    small = {
+        "steps": 12,
+        "batch_size": 32,
+        "holdout": 40,
+        "views": 1,
+        "members": 2,
+        "save_every": 5,
+    }
     return TrainConfig(captions=world, out=out, device="cpu", **{**small, **others})
 
 
@@ -60,13 +67,16 @@ def recall(world: Path, encoder: Lite) -> float:
 
 
 def test_trained_heads_find_what_untrained_ones_do_not(world: Path, tmp_path: Path) -> None:
-    config = settings(world, tmp_path / "run", steps=150, validate_every=50, views=2)
+    config = settings(world, tmp_path / "run", steps=150, validate_every=50, views=2, lr=2e-3)
     trained = train(config).load(device="cpu")
     torch.manual_seed(0)
-    untrained = HeadsModule(hidden=config.hidden, dropout=0.0)
-    seen = data.captioned(world, "train", 2, config.seed).seen.flatten(0, 1).float()
-    classes = torch.from_numpy(data.sentences(data.class_prompts()))
-    untrained.fix(seen, classes, config.named_weight)
+    untrained = HeadsModule(
+        members=config.members, hidden=config.hidden, image_dropout=0, text_dropout=0
+    )
+    photos = data.captioned(world, "train", 2, config.seed)
+    classes = torch.from_numpy(data.class_names())
+    untrained.fix(photos.seen.flatten(0, 1).float(), classes, least_trust=config.least_trust)
+    unite(untrained, [photos])
     run = Run.create(settings(world, tmp_path / "untrained"), method="lite", kind="encoder")
     save_file(untrained.state_dict(), run.weights)
     before = recall(world, run.load(device="cpu"))
@@ -78,7 +88,16 @@ def command(world: Path, out: Path, *more: str) -> list[str]:
     config = settings(world, out, steps=60)
     options = [
         f"--{field.replace('_', '-')}={getattr(config, field)}"
-        for field in ("captions", "out", "steps", "batch_size", "holdout", "views", "save_every")
+        for field in (
+            "captions",
+            "out",
+            "steps",
+            "batch_size",
+            "holdout",
+            "views",
+            "members",
+            "save_every",
+        )
     ]
     return [sys.executable, "-m", "cli", "train", "lite", *options, "--device=cpu", *more]
 
@@ -127,7 +146,7 @@ def test_two_processes_train_as_one(world: Path, tmp_path: Path) -> None:
         row["file_name"] = os.path.relpath(world / row["file_name"], single)
         lines.append(json.dumps({**row, "captions": row["captions"][:1]}))
     (single / "metadata.jsonl").write_text("\n".join(lines))
-    alike = {"dropout": 0.0, "threads": 1}
+    alike = {"image_dropout": 0.0, "text_dropout": 0.0, "threads": 1}
     one = train(settings(single, tmp_path / "one", **alike))
     config = tmp_path / "two.toml"
     config.write_text(to_toml(settings(single, tmp_path / "two", **alike)))
