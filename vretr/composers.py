@@ -22,7 +22,7 @@ from vretr.paths import display
 
 Vectors = NDArray[np.float32]
 
-PICTURE_WEIGHT = 0.35
+PICTURE_WEIGHT = 0.25
 """Share of the pictures where there are words as well. The best of `benchmarks/sum_weight.py`, with
 `lite` on colour triplets of training products."""
 

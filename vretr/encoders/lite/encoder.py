@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vretr.encoders.lite.files import PINNED
-from vretr.encoders.lite.heads import SHIPPED, Heads, seen_by_heads
+from vretr.encoders.lite.heads import CONSTANTS, SHIPPED, Heads, seen_by_heads
 from vretr.encoders.lite.shape import DIM, PREPROCESSING
 from vretr.encoders.lite.text_tower import TextTower
 from vretr.encoders.names import Precision
@@ -55,7 +55,7 @@ class Lite:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of the towers' pinned files, the heads' tensors and the preprocessing.
+        """Digest of the towers' pinned files, the heads' tensors and constants, the preprocessing.
 
         Not of what computes: vectors of onnxruntime on the processor and of torch on a GPU agree
         within cosine 0.999 (tests/vretr/encoders/lite/test_image_tower.py), and share an index.
@@ -65,7 +65,7 @@ class Lite:
             digest.update(pin.encode())
         for name, tensor in sorted(self._heads.tensors.items()):
             digest.update(name.encode() + tensor.tobytes())
-        digest.update(PREPROCESSING.describe().encode())
+        digest.update(CONSTANTS.tobytes() + PREPROCESSING.describe().encode())
         return f"lite-{digest.hexdigest()[:24]}"
 
     @cached_property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vretr.encoders.lite.heads import Heads, principal_components
-from vretr.encoders.lite.shape import CLASSES, LEARNED, NAMED, SEEN, TEXT
+from vretr.encoders.lite.shape import CLASSES, EVERYDAY, LEARNED, MEMBER, NAMED, SEEN, TEXT
 
 
 class Side(nn.Module):
@@ -16,11 +16,11 @@ class Side(nn.Module):
 
     def __init__(self, width: int, *, members: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.linear = _uniform(members, width, LEARNED)
+        self.linear = _uniform(members, width, MEMBER)
         self.hidden = _uniform(members, width, hidden)
         self.bias = nn.Parameter(torch.zeros(members, 1, hidden))
         # The MLP adds to the linear map what that cannot say.
-        self.out = nn.Parameter(torch.zeros(members, hidden, LEARNED))
+        self.out = nn.Parameter(torch.zeros(members, hidden, MEMBER))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,6 +53,8 @@ class HeadsModule(nn.Module):
     """
 
     projection: Tensor
+    everyday: Tensor
+    mean_ease: Tensor
     class_names: Tensor
     codes: Tensor
     least_trust: Tensor
@@ -63,7 +65,9 @@ class HeadsModule(nn.Module):
         super().__init__()
         self.image = ImageSide(SEEN, members=members, hidden=hidden, dropout=image_dropout)
         self.text = Side(TEXT, members=members, hidden=hidden, dropout=text_dropout)
-        self.register_buffer("projection", torch.zeros(members * LEARNED, LEARNED))
+        self.register_buffer("projection", torch.zeros(members * MEMBER, LEARNED - 1))
+        self.register_buffer("everyday", torch.zeros(EVERYDAY, LEARNED - 1, dtype=torch.int8))
+        self.register_buffer("mean_ease", torch.tensor(0.0))
         self.register_buffer("class_names", torch.zeros(CLASSES, TEXT))
         self.register_buffer("codes", torch.zeros(CLASSES, NAMED, dtype=torch.int8))
         self.register_buffer("least_trust", torch.tensor(0.0))
@@ -84,13 +88,27 @@ class HeadsModule(nn.Module):
         self.codes.copy_(torch.randint(2, self.codes.shape) * 2 - 1)
         self.least_trust.fill_(least_trust)
 
-    def unite(self, seen: Tensor, sentences: Tensor) -> None:
-        """Finds how the members' vectors become one, on photos [N, 1832] and texts [T, 384]."""
+    def unite(self, seen: Tensor, sentences: Tensor, everyday: Tensor) -> None:
+        """Makes the members one, and learns how easily photos are found.
+
+        Args:
+            seen: of photos, [N, 1832].
+            sentences: vectors [T, 384] of their texts.
+            everyday: vectors [512, 384] of texts as people write them.
+        """
         heads = Heads.of(self)
-        images = (seen.cpu().numpy() - heads.tensors["image.mean"]) / heads.tensors["image.std"]
-        both = [heads.members("image", images), heads.members("text", sentences.cpu().numpy())]
+        x = (seen.cpu().numpy() - heads.tensors["image.mean"]) / heads.tensors["image.std"]
+        both = [heads.members("image", x), heads.members("text", sentences.cpu().numpy())]
         even = [vectors / len(vectors) ** 0.5 for vectors in both]  # each side counts the same
-        self.projection.copy_(torch.from_numpy(principal_components(np.concatenate(even), LEARNED)))
+        projection = principal_components(np.concatenate(even), LEARNED - 1)
+        self.projection.copy_(torch.from_numpy(projection))
+
+        heads = Heads.of(self)
+        told = heads.united("text", everyday.cpu().numpy())
+        # Whole numbers, to spare room in the file: their length does not matter.
+        whole = np.rint(told / np.abs(told).max(1, keepdims=True) * 127)
+        self.everyday.copy_(torch.from_numpy(whole))
+        self.mean_ease.fill_(float(Heads.of(self).ease(heads.united("image", x)).mean()))
 
     def images(self, seen: Tensor) -> Tensor:
         """What is seen [B, 1832] -> the members' image vectors [M, B, 256]."""

@@ -8,9 +8,11 @@ CLASSES = 1000  # ImageNet-1K
 COLOUR_BINS = 128  # 4x4x4 RGB cells of the whole picture and of its centre
 SEEN = FEATURES + STAGES + COLOUR_BINS  # what the image head reads
 TEXT = 384  # MiniLM sentence vector
-LEARNED = 256  # width of the learned part of the joint space
+MEMBER = 256  # width of one head's vectors
+LEARNED = 256  # width of the learned part of the joint space: 255, and how easily it is found
 NAMED = 384  # width of the class-name part
 DIM = LEARNED + NAMED
+EVERYDAY = 512  # captions that tell how easily a photo is found
 
 PREPROCESSING = Preprocessing(
     size=224,

@@ -13,6 +13,7 @@ from vretr.encoders.lite.data import Pairs, Photos, Samples
 from vretr.encoders.lite.heads import Heads
 from vretr.encoders.lite.losses import contrastive, distillation
 from vretr.encoders.lite.model import HeadsModule
+from vretr.encoders.lite.shape import EVERYDAY
 from vretr.errors import UsageError
 from vretr.metrics import figures, ranks_from_vectors
 from vretr.training import Card, Run, fit, gathered
@@ -110,9 +111,14 @@ def everyones(vectors: Tensor) -> Tensor:
 
 
 def unite(model: HeadsModule, everything: list[Photos]) -> None:
-    """Makes the members one by what they say of the photos as they are, and of all their texts."""
+    """Makes the members one by what they say of the photos as they are, and of all their texts.
+
+    Everyday texts are an even draw from those of the captioned photos, which come first.
+    """
     seen = torch.cat([photos.seen[:, 0].float() for photos in everything])
-    model.unite(seen, torch.cat([photos.sentences for photos in everything]))
+    captions = everything[0].sentences
+    drawn = torch.linspace(0, len(captions) - 1, EVERYDAY).long()  # sorted texts: spread evenly
+    model.unite(seen, torch.cat([photos.sentences for photos in everything]), captions[drawn])
 
 
 def true_of(texts: Tensor, text: Tensor) -> Tensor:

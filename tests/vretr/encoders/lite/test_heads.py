@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vretr.encoders.lite.heads import Heads
+from vretr.encoders.lite.heads import EASE_SHARE, EASE_SIZE, Heads
 from vretr.encoders.lite.losses import contrastive, distillation
 from vretr.encoders.lite.model import HeadsModule
 from vretr.encoders.lite.shape import SEEN
@@ -25,7 +25,7 @@ def module() -> HeadsModule:
         torch.nn.init.normal_(side.out, std=0.1)  # it starts at zero, which would hide it
         torch.nn.init.normal_(side.bias)
     module.fix(torch.randn(50, SEEN) * 3 + 1, unit_rows(1000, 384), least_trust=0.1)
-    module.unite(torch.randn(40, SEEN), unit_rows(60, 384))
+    module.unite(torch.randn(40, SEEN), unit_rows(60, 384), unit_rows(512, 384))
     return module
 
 
@@ -46,25 +46,43 @@ def test_inference_in_numpy_is_the_trained_module(module: HeadsModule) -> None:
         named = normalize(probabilities**0.75 @ module.codes.float(), dim=1)
     images = heads.images(seen.numpy(), probabilities.numpy())
     texts = heads.texts(sentences.numpy())
-    shorten = math.sqrt(1 + 0.7**2)  # the learned part has length 1, the named part 0.7
-    np.testing.assert_allclose(images[:, :256], learned["image"] / shorten, atol=1e-5)
+    with torch.no_grad():
+        everyday = normalize(module.everyday.float(), dim=1)
+        scores = (20 * learned["image"] @ everyday.T).exp().mean(1).log() / 20
+        ease = (scores - module.mean_ease) / 0.3
+    shorten = (1 + ease**2 + 0.7**2).sqrt()[:, None]  # the learned part has length 1
+    np.testing.assert_allclose(images[:, :255], learned["image"] / shorten, atol=1e-5)
+    np.testing.assert_allclose(images[:, 255], ease / shorten[:, 0], atol=1e-5)
     np.testing.assert_allclose(images[:, 256:], 0.7 * named / shorten, atol=1e-5)
-    # Random texts name nothing, so that only the least trust is left of 2.
-    shorten = math.sqrt(1 + (2 * 0.1) ** 2)
-    np.testing.assert_allclose(texts[:, :256], learned["text"] / shorten, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(texts[:, 256:], axis=1), 0.2 / shorten, atol=1e-4)
+    # Random texts name nothing, so that only the least trust is left of 4.
+    shorten = math.sqrt(1 + 0.15**2 + (4 * 0.1) ** 2)
+    np.testing.assert_allclose(texts[:, :255], learned["text"] / shorten, atol=1e-5)
+    np.testing.assert_allclose(texts[:, 255], -0.15 / shorten, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(texts[:, 256:], axis=1), 0.4 / shorten, atol=1e-4)
+
+
+def test_what_is_found_on_everything_loses_half_of_its_ease(module: HeadsModule) -> None:
+    """The difference of two pictures' scores, made by hand from their learned parts and ease."""
+    heads = Heads.of(module)
+    seen = np.random.default_rng(0).standard_normal((2, SEEN), np.float32)
+    x = (seen - heads.tensors["image.mean"]) / heads.tensors["image.std"]
+    learned, text = heads.united("image", x), heads.united("text", unit_rows(1, 384).numpy())
+    ease = heads.ease(learned) - heads.tensors["mean_ease"]
+    joint = np.concatenate([learned, ease / EASE_SIZE], axis=1)
+    asked = np.append(text, -EASE_SHARE * EASE_SIZE)
+    np.testing.assert_allclose(joint @ asked, (learned @ text.T - 0.5 * ease)[:, 0], atol=1e-5)
 
 
 def test_members_side_by_side_keep_the_mean_of_their_cosines(module: HeadsModule) -> None:
-    """As many dimensions as there are members' vectors span: nothing is lost."""
+    """Fewer vectors than dimensions span less than is kept: nothing is lost."""
     seen, sentences = torch.randn(30, SEEN), unit_rows(20, 384)
-    module.unite(seen, sentences)
+    module.unite(seen, sentences, unit_rows(512, 384))
     heads = Heads.of(module)
     x = (seen.numpy() - heads.tensors["image.mean"]) / heads.tensors["image.std"]
     images, texts = heads.members("image", x), heads.members("text", sentences.numpy())
-    projection = heads.tensors["projection"]
+    cosines = (images @ texts.T) / MEMBERS
     np.testing.assert_allclose(
-        (images @ projection) @ (texts @ projection).T, images @ texts.T, atol=1e-4
+        heads.united("image", x) @ heads.united("text", sentences.numpy()).T, cosines, atol=1e-4
     )
 
 
@@ -81,7 +99,7 @@ def test_a_text_that_names_no_class_is_left_to_the_learned_part(module: HeadsMod
     heads = Heads.of(module)
     name = heads.tensors["class_names"][:1]
     shares = [np.linalg.norm(heads.texts(text)[0, 256:]) for text in (name, -name)]
-    assert shares[0] > 0.89 and shares[1] < 0.2
+    assert shares[0] > 0.96 and shares[1] < 0.38
 
 
 def test_contrastive_is_the_mean_of_both_directions() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vretr.encoders.lite import text_tower
 from vretr.encoders.lite.text_tower import TextTower
+from vretr.encoders.words.arrays import gelu
 
 SENTENCES = [
     "a dog in the snow",
@@ -68,7 +68,7 @@ def test_a_sentence_alone_is_the_sentence_in_a_batch(tower: TextTower) -> None:
 def test_gelu_is_the_exact_one() -> None:
     x = np.linspace(-9, 9, 4001, dtype=np.float32)
     expected = F.gelu(torch.from_numpy(x).double()).numpy()
-    np.testing.assert_allclose(text_tower.gelu(x.copy()), expected, atol=1e-6)
+    np.testing.assert_allclose(gelu(x.copy()), expected, atol=1e-6)
 
 
 def test_words_are_read_without_torch() -> None:
