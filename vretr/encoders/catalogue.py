@@ -52,7 +52,7 @@ CARDS = (
         "lite-free",
         640,
         27.4,
-        "CC BY-SA 4.0 (heads), Apache-2.0 (towers)",
+        "Apache-2.0",
         note="no download; heads without Flickr8k",
     ),
     Card("ViT-B", 512, 151.3, "MIT", note="OpenAI's CLIP"),
