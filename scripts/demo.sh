@@ -19,7 +19,7 @@ run() {
 if [ -z "$photos" ]; then
     photos=$output/photos
     python scripts/demo_photos.py "$photos"
-    words=("a cat" "something to drink" "a motorcycle" "a temple" "the night sky")
+    words=("a cat" "a cup of coffee" "a motorcycle" "a person in uniform" "stars in the night sky")
     picture=$photos/astronaut.png
     change="in uniform"
 else
