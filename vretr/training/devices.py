@@ -41,7 +41,11 @@ def gathered(features: Tensor) -> Tensor:
         return features
     from torch.distributed.nn.functional import all_gather
 
-    return torch.cat(all_gather(features))
+    whole = torch.cat(all_gather(features))
+    if whole.requires_grad:
+        # Its backward sends memory as it lies: a transposed gradient would arrive shuffled.
+        whole.register_hook(Tensor.contiguous)
+    return whole
 
 
 def _among_others() -> bool:

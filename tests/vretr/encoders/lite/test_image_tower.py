@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vretr import images
 from vretr.encoders.lite import Lite
-from vretr.encoders.lite.heads import Heads
+from vretr.encoders.lite.heads import Heads, seen_by_heads
 from vretr.encoders.lite.image_tower import ImageTower, Seen, colour_histogram
 from vretr.encoders.lite.image_weights import converted_file, image_weights
 from vretr.encoders.lite.onnx_network import OnnxNetwork
@@ -80,7 +80,7 @@ def test_both_ways_give_one_vector(pixels: NDArray[np.uint8]) -> None:
     torch_tower = ImageTower()
     torch_tower.network = TorchNetwork(device="cpu", precision="fp32")
     seen = torch_tower(pixels)
-    expected = Heads.load().images(seen.features, seen.probabilities, seen.colours)
+    expected = Heads.load().images(seen_by_heads(seen), seen.probabilities)
     cosines = (Lite(device="cpu").encode_images(pixels) * expected).sum(1)
     assert cosines.min() > 0.99999
 
