@@ -30,7 +30,7 @@ class TrainConfig(CoreConfig):
     hidden: Annotated[int, "Width of the MLP beside the linear map."] = 256
     image_dropout: Annotated[float, "Share of what is seen that is dropped."] = 0.75
     text_dropout: Annotated[float, "Share of the sentence vector that is dropped."] = 0.2
-    product_weight: Annotated[float, "Weight of the loss on product texts."] = 0.5
+    product_weight: Annotated[float, "Weight of the loss on product texts."] = 1.0
     class_weight: Annotated[float, "Weight of the distillation of the classifier."] = 0.3
     least_trust: Annotated[
         float,
