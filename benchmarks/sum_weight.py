@@ -2,9 +2,9 @@
 
     python benchmarks/sum_weight.py --data FOLDER [--encoder lite] [--triplets 5000]
 
-What `vretr.composers.PICTURE_WEIGHT` is chosen by; with `lite`, whose heads have seen these pictures,
-on a part of them kept out of its training. The test split, on which figures are published, is never
-looked at.
+What `vretr.composers.PICTURE_WEIGHT` is chosen by; with `lite`, whose heads have seen these
+pictures, on a part of them kept out of its training. The test split, on which figures are
+published, is never looked at.
 """
 
 import argparse
