@@ -130,6 +130,11 @@ def cases(data: Path, most: int | None) -> Iterator[Case]:
     asked = [f"a photo of a {item['class_name']}" for item in sample]
     yield Case("half of ImageNet's sample: class", half, texts(asked[::2]), texts(asked[1::2]))
 
+    asked = beside(photos, spoken[::-1])
+    yield Case("Flickr8k dev: a photo and a caption", photos, asked, beside(photos, NOTHING))
+    asked, others = beside(clothes, sorted(named)), beside(clothes, spoken)
+    yield Case("fashion test: a photo, colour and kind", clothes, asked, others)
+
     some, others = photos[::2], photos[1::2]
     yield Case("Flickr8k dev: a photo", some, pictures(others), pictures(clothes[: len(some)]))
     yield Case("fashion test: a photo", clothes[::2], pictures(clothes[1::2]), pictures(photos))
@@ -148,6 +153,11 @@ def texts(asked: Sequence[str] | set[str]) -> list[Query]:
 
 def pictures(asked: Sequence[Path]) -> list[Query]:
     return [Query(image=[path]) for path in asked]
+
+
+def beside(photos: Sequence[Path], asked: Sequence[str]) -> list[Query]:
+    """Each text beside a photo of the index, which has nothing to do with it."""
+    return [Query(image=[photo], text=[text]) for photo, text in zip(photos, asked, strict=False)]
 
 
 def row(case: Case, index: Index, encoder: Encoder) -> str:

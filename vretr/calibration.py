@@ -7,6 +7,7 @@ scores that are known to mean little.
 
 - Words: everyday phrases (`phrases.txt`) are scored against the photos nearest to the query. A
   photo fits if the words score higher than all but about one in a hundred phrases do there.
+  Beside a picture, phrases take the place of the words.
 - Pictures: photos of the index are scored against their nearest neighbours. A photo fits if it is
   as near to the picture as nine in ten photos here are to another one.
 
@@ -58,15 +59,21 @@ class Scale:
     spread: float  # standard deviation of the scores that mean little
 
     @classmethod
-    def of_words(cls, scores: Vectors) -> "Scale | None":
+    def of_words(cls, scores: Vectors, *, beside: bool = False) -> "Scale | None":
         """From scores [P, N] of phrases with the photos nearest to the query.
+
+        Args:
+            beside: whether the phrases were composed with pictures. With any phrase the photo most
+                like the picture then scores high: the level is not the highest among the photos,
+                but the middle one.
 
         None where the phrases all score alike, as with a composer that does not read them.
         """
         if np.ptp(scores, axis=0).max() < _LEAST:
             return None
-        rank = min(RANK, len(scores))
-        return cls(float(np.sort(scores, axis=0)[-rank].max()), float(scores.std(axis=0).mean()))
+        third = np.sort(scores, axis=0)[-min(RANK, len(scores))]
+        level = np.median(third) if beside else third.max()
+        return cls(float(level), float(scores.std(axis=0).mean()))
 
     @classmethod
     def of_pictures(cls, scores: Vectors) -> "Scale | None":

@@ -221,8 +221,9 @@ class Searcher:
                 return None
             near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
             photos = np.stack([vector for vector in near if vector is not None])
-            scale = Scale.of_words(self._in_their_place(phrases, term) @ photos.T)
-            if scale or not len(term.references):
+            scores = self._in_their_place(phrases, term) @ photos.T
+            beside = len(term.references) > 0
+            if (scale := Scale.of_words(scores, beside=beside)) or not beside:
                 return scale
         return self._scale_of_pictures if len(term.references) else None
 
