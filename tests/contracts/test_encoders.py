@@ -145,9 +145,10 @@ def test_kinds_differ_in_identity(tmp_path: Path) -> None:
 def test_pseudo_words(encoder: Encoder) -> None:
     if not isinstance(encoder, PseudoTextEncoder):
         pytest.skip("this encoder's sentences hold no pseudo words")
-    slots = torch.randn(2, 1, encoder.token_width, requires_grad=True)
-    vectors = encoder.embed_with(["a photo of $", "$ on a table"], slots)
+    prompts = encoder.prompts([("a photo of ", ""), ("", " on a table")])
+    words = torch.randn(2, encoder.token_width, requires_grad=True)
+    vectors = encoder.embed(prompts, words)
     assert vectors.shape == (2, encoder.dim)
     vectors.square().sum().backward()
-    assert slots.grad is not None
-    assert (slots.grad.abs().sum((1, 2)) > 0).all()
+    assert words.grad is not None
+    assert (words.grad.abs().sum(1) > 0).all()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from vretr.encoders.prompts import Pieces, Prompts
 from vretr.images import Preprocessing
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Encoder(Protocol):
 class PseudoTextEncoder(Encoder, Protocol):
     """An encoder whose sentences may hold pseudo words: vectors that stand where a token would.
 
+    A sentence is given in pieces, see `vretr.encoders.prompts`. A pseudo word replaces the raw
+    embedding of a token, before its position is added (Gu et al. 2024, LinCIR, arXiv:2312.01998).
     How the text tower pools (end token or mean) is its own business.
     """
 
@@ -64,13 +67,38 @@ class PseudoTextEncoder(Encoder, Protocol):
     def token_width(self) -> int:
         """Length of one token embedding."""
 
-    def embed_with(self, prompts: Sequence[str], slots: "Tensor") -> "Tensor":
-        """Sentences with `$` as the place of each pseudo word -> Tensor [B, dim], differentiable.
+    def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
+        """Sentences in pieces -> their tokens. Of one that is too long the last words are left out,
+        never a place, with a warning, once."""
+
+    def embed(self, prompts: Prompts, words: "Tensor | None" = None) -> "Tensor":
+        """Sentences -> Tensor float32 [B, dim], as the tower gives it, differentiable in `words`.
 
         Args:
-            prompts: B sentences, each with K placeholders.
-            slots: [B, K, token_width], what stands in the placeholders' places.
+            prompts: B sentences with P places; cut or padded as the tower wants it.
+            words: [P, token_width], what stands in the places; None where there are no places.
         """
+
+    def encode_with(
+        self, sentences: Sequence[Pieces], words: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Sentences in pieces, and what stands between them -> float32 [B, dim], unit length.
+
+        Without torch wherever `encode_texts` does without.
+
+        Args:
+            sentences: B sentences with P places in all.
+            words: [P, token_width], sentence by sentence, from left to right.
+        """
+
+
+@runtime_checkable
+class KeepsLengths(Protocol):
+    """Of an encoder: it also tells how long its image tower makes a vector."""
+
+    def project_images(self, images: "Images") -> NDArray[np.float32]:
+        """Pictures -> float32 [B, dim] as the tower gives them; scaled to length 1 they are what
+        `encode_images` gives."""
 
 
 @runtime_checkable

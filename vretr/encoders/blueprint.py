@@ -44,6 +44,14 @@ class Blueprint:
     weights: Path | None  # None: random
     folder: Path | None = None  # where a local model's tokenizer lies, if it has its own
 
+    @property
+    def token_width(self) -> int | None:
+        """Length of a token embedding of CLIP's own kind of text tower; None: it is another kind,
+        which takes no pseudo words."""
+        config = self.model["text_cfg"]
+        other = ("hf_model_name", "hf_tokenizer_name", "embed_cls")  # the last one is CoCa's
+        return None if any(config.get(name) for name in other) else config.get("width", 512)
+
     def identity(self, weights: str) -> str:
         """Digest of the architecture (pooling, activation), the preprocessing and the weights.
 

@@ -16,7 +16,9 @@ from vretr.encoders.base import unit
 from vretr.encoders.blueprint import blueprint
 from vretr.encoders.names import Precision, Spec
 from vretr.encoders.precision import checked, computing, lower, pick_device, pick_dtype
+from vretr.encoders.prompts import Pieces, Prompts
 from vretr.encoders.tensors import open_tensors, remembered_digest
+from vretr.errors import UsageError
 from vretr.images import Preprocessing
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vretr.encoders.base import Images
-    from vretr.encoders.texts import Texts
+    from vretr.encoders.texts import ClipTexts, Texts
     from vretr.encoders.words.prepared import Words
 
 log = logging.getLogger(__name__)
@@ -58,10 +60,16 @@ class OpenClip:
 
     @property
     def token_width(self) -> int:
-        """Length of one token embedding."""
-        from vretr.encoders.texts import require_pseudo_words
+        """Length of one token embedding.
 
-        return require_pseudo_words(self._texts, self.name).token_width
+        Raises:
+            UsageError: the text tower is not CLIP's.
+        """
+        if (width := self._design.token_width) is None:
+            raise UsageError(
+                f"The text tower of {self.name} is not CLIP's: it takes no pseudo words."
+            )
+        return width
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -82,6 +90,10 @@ class OpenClip:
 
     def encode_images(self, images: "Images") -> NDArray[np.float32]:
         """Pictures or uint8 pixels [B, 3, S, S] -> float32 [B, dim], unit length."""
+        return unit(self.project_images(images))
+
+    def project_images(self, images: "Images") -> NDArray[np.float32]:
+        """Pictures or uint8 pixels [B, 3, S, S] -> float32 [B, dim] as the tower gives them."""
         import torch
 
         from vretr.encoders.pixels import normalised
@@ -92,7 +104,7 @@ class OpenClip:
         with torch.inference_mode(), computing(self._device, self._dtype):
             output = self._image_tower(pixels)
         vectors = output[0] if isinstance(output, tuple) else output  # CoCa gives tokens as well
-        return unit(vectors.float().cpu().numpy())
+        return vectors.float().cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Sentences -> float32 [B, dim], unit length; what exceeds the context is left out."""
@@ -141,23 +153,47 @@ class OpenClip:
             self._words = prepare(self._design, name=self.name, identity=lambda: self.identity)
         return self._words is not None
 
-    def embed_with(self, prompts: Sequence[str], slots: "Tensor") -> "Tensor":
-        """Sentences with K places `$` each; `slots` [B, K, token_width] stand there -> [B, dim].
+    def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
+        """Sentences in pieces -> their tokens; what exceeds the context is left out, but no place.
 
-        Differentiable with respect to `slots`. Not scaled to unit length: LinCIR's loss compares
+        Raises:
+            UsageError: a text tower that is not CLIP's; more pseudo words than tokens are read.
+        """
+        return self._clip_texts.prompts(sentences)
+
+    def embed(self, prompts: Prompts, words: "Tensor | None" = None) -> "Tensor":
+        """Sentences, and [P, token_width] to stand in their P places -> float32 [B, dim].
+
+        Differentiable with respect to `words`. Not scaled to unit length: LinCIR's loss compares
         what the tower itself gives.
 
         Raises:
-            UsageError: a prompt with another number of places; a text tower that is not CLIP's.
+            UsageError: a text tower that is not CLIP's.
+            ValueError: words of another shape.
         """
-        from vretr.encoders.texts import require_pseudo_words
-
-        texts = require_pseudo_words(self._texts, self.name)
-        wanted = (len(prompts), slots.shape[1], texts.token_width)
-        if tuple(slots.shape) != wanted:
-            raise ValueError(f"slots are [B, K, width] = {list(wanted)}, not {list(slots.shape)}")
+        prompts.check((0, self.token_width) if words is None else words.shape, self.token_width)
         with computing(self._device, self._dtype):
-            return texts.read_with(prompts, slots).float()
+            return self._clip_texts.embed(prompts, words).float()
+
+    def encode_with(
+        self, sentences: Sequence[Pieces], words: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Sentences in pieces, and what stands between them -> float32 [B, dim], unit length.
+
+        Raises:
+            UsageError: a text tower that is not CLIP's; more pseudo words than tokens are read.
+            ValueError: words of another shape.
+        """
+        import torch
+
+        prompts = self.prompts(sentences)
+        prompts.check(words.shape, self.token_width)
+        vectors = np.empty((len(prompts), self.dim), np.float32)
+        for rows, places, part in prompts.batches(TEXTS_AT_ONCE):
+            with torch.inference_mode():
+                found = self.embed(part, torch.tensor(words[places]))
+            vectors[rows] = unit(found.cpu().numpy())
+        return vectors
 
     @cached_property
     def _device(self) -> "torch.device":
@@ -184,5 +220,16 @@ class OpenClip:
         check_words(self._design)
         return texts_of(self._placed(text_tower(self._design, name=self.name)), self._design)
 
+    @property
+    def _clip_texts(self) -> "ClipTexts":
+        from vretr.encoders.texts import ClipTexts
+
+        _ = self.token_width  # refuses other towers before they are built
+        assert isinstance(self._texts, ClipTexts)
+        return self._texts
+
     def _placed(self, tower: "nn.Module") -> "nn.Module":
-        return lower(tower, self._dtype).to(self._device)
+        import torch
+
+        with torch.inference_mode(False):  # as in `towers._built`: copies take part in gradients
+            return lower(tower, self._dtype).to(self._device)

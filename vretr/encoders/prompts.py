@@ -1,95 +1,145 @@
-"""Sentences become token ids, with remembered places for pseudo words (CLIP's byte-pair tokens).
+"""Sentences with places for pseudo words become token ids. No torch.
 
-A pseudo word's place is remembered by position, never sought by its id: `$5` in a sentence is a
-price, and `$,` would be one token that hides the place.
+A sentence comes as pieces; a pseudo word stands between each two:
+
+    ("a photo of ", " that costs $5")     one pseudo word
+    ("", " and ", " on grass")            two, the first one at the start
+    ("a dog on grass",)                   none
+
+So no sign of the text means a place (with LinCIR's `$`, `$5` was a picture and `$,` hid it), and
+places are remembered by position, never sought by an id.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from vretr.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-PLACEHOLDER = "$"
-PLACEHOLDER_ID = 259  # a free-standing `$`; only a filler, its embedding is replaced
+Pieces = Sequence[str]
+Ids = NDArray[np.int64]
+
+PADDING = 0
+FILLER = 259  # what stands in the places of CLIP's sentences: LinCIR's free-standing `$`
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """B sentences as tokens, L as long as the longest of them or the whole context."""
+    """B sentences as tokens, with P places for pseudo words in all.
 
-    ids: Tensor  # [B, L] int64, zeros after the end token
-    rows: Tensor  # [B * K]: which sentence each placeholder stands in ...
-    columns: Tensor  # [B * K]: ... and where, sentence by sentence, from left to right
+    A place holds some id, which counts for nothing: the embedding there is replaced.
+    """
 
+    ids: Ids  # [B, L]: start, words, end, then zeros
+    rows: Ids  # [P]: which sentence each place is in ...
+    columns: Ids  # [P]: ... and where; sentence by sentence, from left to right
 
-class Tokens:
-    """CLIP's tokenizer (open_clip's SimpleTokenizer) with cutting that says so once."""
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    def __init__(self, tokenizer: Any, *, whole: bool = False) -> None:
-        """`whole`: always as long as the context, for towers that look beyond the end token."""
-        self._encode: Callable[[str], list[int]] = tokenizer.encode
-        self._start: int = tokenizer.sot_token_id
-        self._end: int = tokenizer.eot_token_id
-        self._length: int = tokenizer.context_length
-        self._least = self._length if whole else 0
-        self._warned = False
+    @property
+    def lengths(self) -> Ids:
+        """Tokens of each sentence, start and end included: [B]."""
+        return self.ids.shape[1] - (self.ids[:, ::-1] != PADDING).argmax(1)
 
-    def of_texts(self, texts: Sequence[str]) -> Prompts:
-        """Sentences as they are; a `$` is a character like any other."""
-        return self._batch([(self._encode(text), []) for text in texts])
+    def trimmed(self) -> "Prompts":
+        """As long as the longest sentence."""
+        return Prompts(self.ids[:, : self.lengths.max(initial=0)], self.rows, self.columns)
 
-    def of_prompts(self, prompts: Sequence[str], slots: int) -> Prompts:
-        """Sentences with `slots` placeholders each.
+    def padded(self, length: int) -> "Prompts":
+        """As long as the model's context, for towers that look beyond the end."""
+        ids = np.full((len(self), length), PADDING)
+        longest = self.trimmed().ids
+        ids[:, : longest.shape[1]] = longest
+        return Prompts(ids, self.rows, self.columns)
 
-        The pieces between placeholders are encoded separately: the same ids as the whole where a
-        placeholder stands free, and the right ones where it touches a comma.
+    def batches(self, size: int) -> Iterator[tuple[Ids, Ids, "Prompts"]]:
+        """At most `size` sentences of about one length at a time.
 
-        Raises:
-            UsageError: another number of placeholders.
+        Yields:
+            The numbers of the sentences, those of their places, and the sentences, trimmed.
         """
-        return self._batch([self._with_places(prompt, slots) for prompt in prompts])
+        by_length = np.argsort(self.lengths, kind="stable")
+        for start in range(0, len(self), size):
+            sentences = np.sort(by_length[start : start + size])
+            number = np.full(len(self), -1)
+            number[sentences] = np.arange(len(sentences))
+            places = np.flatnonzero(number[self.rows] >= 0)
+            part = Prompts(self.ids[sentences], number[self.rows[places]], self.columns[places])
+            yield sentences, places, part.trimmed()
 
-    def _with_places(self, prompt: str, slots: int) -> tuple[list[int], list[int]]:
-        first, *others = prompt.split(PLACEHOLDER)
-        if len(others) != slots:
-            raise UsageError(
-                f"The prompt {prompt!r} has {len(others)} places {PLACEHOLDER}, not {slots}."
-            )
-        ids, places = self._encode(first), []
-        for piece in others:
-            places.append(len(ids))
-            ids += [PLACEHOLDER_ID, *self._encode(piece)]
-        return ids, places
+    def check(self, shape: Sequence[int], width: int) -> None:
+        """Raises ValueError unless `shape` is that of one embedding for each place."""
+        if tuple(shape) != (wanted := (len(self.rows), width)):
+            raise ValueError(f"words are [places, width] = {list(wanted)}, not {list(shape)}")
 
-    def _batch(self, sentences: list[tuple[list[int], list[int]]]) -> Prompts:
-        fitting = [self._cut(ids, places) for ids, places in sentences]
-        longest = max((len(ids) + 2 for ids, _ in fitting), default=0)
-        batch = torch.zeros(len(fitting), max(longest, self._least), dtype=torch.int64)
+
+@dataclass
+class PromptTokens:
+    """Sentences in pieces -> Prompts, for one tokenizer.
+
+    The pieces are encoded separately: the same ids as the whole where a place stands free, and the
+    right ones where it touches a comma.
+
+    Args:
+        encode: pieces of text -> their ids, without start and end.
+        length: most tokens that the model reads, start and end included.
+        filler: the id that stands in places.
+    """
+
+    encode: Callable[[list[str]], list[list[int]]]
+    start: int
+    end: int
+    filler: int
+    length: int
+    _warned: bool = field(default=False, init=False)
+
+    def __call__(self, sentences: Sequence[Pieces]) -> Prompts:
+        """Raises:
+        ValueError: a sentence without pieces, or one that is a string.
+        UsageError: more pseudo words in a sentence than the model reads tokens.
+        """
+        if any(isinstance(pieces, str) or not pieces for pieces in sentences):
+            raise ValueError("a sentence is a sequence of pieces: ('a photo of ', ' on grass')")
+        encoded = iter(self.encode([piece for pieces in sentences for piece in pieces]))
+        fitting = [self._fitted([next(encoded) for _ in pieces]) for pieces in sentences]
+        length = max((len(ids) for ids, _ in fitting), default=2)
+        batch = np.full((len(fitting), length), PADDING)
         for row, (ids, _) in zip(batch, fitting, strict=True):
-            row[: len(ids) + 2] = torch.tensor([self._start, *ids, self._end])
+            row[: len(ids)] = ids
         rows = [row for row, (_, places) in enumerate(fitting) for _ in places]
-        columns = [place + 1 for _, places in fitting for place in places]  # 1: the start token
-        return Prompts(batch, torch.tensor(rows, dtype=torch.int64), torch.tensor(columns).long())
+        columns = [place for _, places in fitting for place in places]
+        return Prompts(batch, np.array(rows, np.int64), np.array(columns, np.int64))
 
-    def _cut(self, ids: list[int], places: list[int]) -> tuple[list[int], list[int]]:
-        """Leaves away the last words, never a placeholder, until start and end fit as well."""
-        excess = len(ids) + 2 - self._length
-        if excess <= 0:
-            return ids, places
+    def _fitted(self, pieces: list[list[int]]) -> tuple[list[int], list[int]]:
+        """The ids of a sentence and its places; of too many words the last ones are left out."""
+        room = self.length - 2 - (len(pieces) - 1)
+        if room < 0:
+            raise UsageError(
+                f"A sentence holds {len(pieces) - 1} pseudo words, more than the "
+                f"{self.length - 2} tokens that the model reads: give fewer."
+            )
+        if sum(map(len, pieces)) > room:
+            self._warn()
+        ids: list[int] = [self.start]
+        places: list[int] = []
+        for number, piece in enumerate(pieces):
+            if number:
+                places.append(len(ids))
+                ids.append(self.filler)
+            ids += piece[:room]
+            room -= len(piece[:room])
+        return [*ids, self.end], places
+
+    def _warn(self) -> None:
         if not self._warned:
             self._warned = True
             log.warning(
                 "A text is longer than the %d tokens that the model reads; its end is left out.",
-                self._length - 2,
+                self.length - 2,
             )
-        words = [place for place in range(len(ids)) if place not in places]
-        gone = set(words[-excess:])
-        kept = [place for place in range(len(ids)) if place not in gone]
-        return [ids[place] for place in kept], [kept.index(place) for place in places]

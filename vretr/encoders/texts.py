@@ -1,17 +1,17 @@
 """The text side of an open_clip model: a tokenizer and a tower, from sentences to vectors."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+import torch
 from open_clip import tokenizer as tokenizers
-from open_clip.transformer import TextTransformer, text_global_pool
+from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
 from vretr.encoders.attention import batch_first
 from vretr.encoders.blueprint import Blueprint
-from vretr.encoders.prompts import Prompts, Tokens
-from vretr.errors import UsageError, VretrError
+from vretr.encoders.prompts import FILLER, Prompts, PromptTokens
+from vretr.errors import VretrError
 from vretr.paths import hub_cache
 
 
@@ -30,39 +30,35 @@ class ClipTexts:
 
     def __init__(self, tower: Any, tokenizer: Any) -> None:
         self._tower: Any = batch_first(tower)
-        whole = tower.attn_mask is None or tower.pool_type != "argmax"
-        self._tokens = Tokens(tokenizer, whole=whole)
-
-    @property
-    def token_width(self) -> int:
-        """Length of one token embedding."""
-        return self._tower.token_embedding.embedding_dim
+        self._whole = tower.attn_mask is None or tower.pool_type != "argmax"
+        self.prompts = PromptTokens(
+            encode=lambda pieces: [tokenizer.encode(piece) for piece in pieces],
+            start=tokenizer.sot_token_id,
+            end=tokenizer.eot_token_id,
+            filler=FILLER,
+            length=tokenizer.context_length,
+        )
 
     def read(self, texts: list[str]) -> Tensor:
         """Sentences -> [B, dim]."""
-        read = self._tokens.of_texts(texts)
-        return self._through(read, self._embeddings(read))
+        return self.embed(self.prompts([(text,) for text in texts]))
 
-    def read_with(self, prompts: Sequence[str], slots: Tensor) -> Tensor:
-        """Sentences with K places `$` each, and [B, K, token_width] to stand there -> [B, dim].
-
-        As LinCIR does it: the slot replaces the word's raw embedding, before its position is added.
-        """
-        read = self._tokens.of_prompts(prompts, slots.shape[1])
-        words = self._embeddings(read)
-        slots = slots.flatten(0, 1).to(words)
-        places = read.rows.to(words.device), read.columns.to(words.device)
-        return self._through(read, words.index_put(places, slots))
-
-    def _embeddings(self, read: Prompts) -> Tensor:
+    def embed(self, prompts: Prompts, words: Tensor | None = None) -> Tensor:
+        """Sentences with P places, and [P, token_width] to stand there -> [B, dim]."""
+        prompts = prompts.padded(self.prompts.length) if self._whole else prompts.trimmed()
         table = self._tower.token_embedding
-        return table(read.ids.to(table.weight.device))
+        device = table.weight.device
+        ids = torch.from_numpy(prompts.ids).to(device)
+        x = table(ids)
+        if words is not None:
+            places = [torch.from_numpy(part).to(device) for part in (prompts.rows, prompts.columns)]
+            x = x.index_put(tuple(places), words.to(x))
+        return self._through(ids, x)
 
-    def _through(self, read: Prompts, words: Tensor) -> Tensor:
-        tower, length = self._tower, words.shape[1]
+    def _through(self, ids: Tensor, x: Tensor) -> Tensor:
+        tower, length = self._tower, x.shape[1]
         mask = None if tower.attn_mask is None else tower.attn_mask[:length, :length]
-        x = tower.transformer(words + tower.positional_embedding[:length], attn_mask=mask)
-        ids = read.ids.to(x.device)
+        x = tower.transformer(x + tower.positional_embedding[:length], attn_mask=mask)
         pooled = text_global_pool(
             tower.ln_final(x), ids, tower.pool_type, eos_token_id=tower.eos_id
         )
@@ -89,8 +85,7 @@ class OtherTexts:
 def texts_of(tower: nn.Module, design: Blueprint) -> Texts:
     """The tower with the tokenizer that its weights were trained with."""
     tokenizer = tokenizer_of(design)
-    plain = isinstance(tower, TextTransformer) and tower.cls_emb is None
-    if plain and isinstance(tokenizer, tokenizers.SimpleTokenizer):
+    if design.token_width is not None:
         return ClipTexts(tower, tokenizer)
     return OtherTexts(tower, tokenizer)
 
@@ -129,14 +124,3 @@ def tokenizer_of(design: Blueprint) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise VretrError(f"The tokenizer {name} cannot be loaded: {reason}") from error
-
-
-def require_pseudo_words(texts: Texts, name: str) -> ClipTexts:
-    """The text side as one that takes pseudo words.
-
-    Raises:
-        UsageError: it is of another kind.
-    """
-    if not isinstance(texts, ClipTexts):
-        raise UsageError(f"The text tower of {name} is not CLIP's: it takes no pseudo words.")
-    return texts

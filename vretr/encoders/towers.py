@@ -45,7 +45,7 @@ def _built(
 ) -> nn.Module:
     """One tower with its weights; random ones depend on the seed alone, not on the order.
 
-    Weights made in inference mode could never take part in a gradient, `embed_with`'s say.
+    Weights made in inference mode could never take part in a gradient, `embed`'s say.
     """
     model = design.model
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.vretr.encoders.tiny import MODEL, reference, tiny_clip
 from vretr.encoders import PseudoTextEncoder, load_encoder
+from vretr.encoders.base import KeepsLengths
 from vretr.encoders.openclip import OpenClip
+from vretr.encoders.prompts import Prompts
 from vretr.encoders.texts import OtherTexts
 from vretr.errors import UsageError, VretrError
 
@@ -109,62 +111,99 @@ def test_every_kind_of_tower(
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), unit(read), atol=1e-5)
 
 
+def embedding(encoder: OpenClip, word: str) -> torch.Tensor:
+    """What the tower looks up for a word of one token."""
+    texts = encoder._clip_texts
+    start_word_end = texts.prompts([(word,)]).ids[0]
+    assert len(start_word_end) == 3
+    return texts._tower.token_embedding.weight[start_word_end[1]].detach()
+
+
 def test_a_pseudo_word_that_is_a_word(tiny: Path) -> None:
     encoder = load(tiny)
-    tower, tokens = encoder._texts._tower, encoder._texts._tokens
-    (word,) = tokens._encode("cat")
-    slot = tower.token_embedding.weight[word].detach()
-    prompts = ["a photo of $ that is red", "$, pencil sketch", "a photo of a $.", "$"]
-    sentences = [prompt.replace("$", "cat") for prompt in prompts]
-    found = encoder.embed_with(prompts, slot.expand(4, 1, -1))
+    sentences = [
+        ("a photo of ", " that is red"),
+        ("", ", pencil sketch"),
+        ("a photo of a ", "."),
+        ("", ""),
+    ]
+    words = embedding(encoder, "cat").expand(4, -1)
+    found = encoder.embed(encoder.prompts(sentences), words)
     assert found.dtype == torch.float32
-    np.testing.assert_allclose(unit(found), encoder.encode_texts(sentences), atol=1e-6)
-
-
-def test_several_pseudo_words_stand_in_their_order(tiny: Path) -> None:
-    encoder = load(tiny)
-    weight, encode = encoder._texts._tower.token_embedding.weight, encoder._texts._tokens._encode
-    dog, cat = (weight[encode(word)[0]].detach() for word in ("dog", "cat"))
-    found = encoder.embed_with(
-        ["a $ and a $", "$ or $?"], torch.stack([torch.stack([dog, cat]), torch.stack([cat, dog])])
-    )
-    expected = encoder.encode_texts(["a dog and a cat", "cat or dog?"])
+    expected = encoder.encode_texts(["cat".join(pieces) for pieces in sentences])
     np.testing.assert_allclose(unit(found), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_with(sentences, words.numpy()), expected, atol=1e-6)
 
 
-def test_the_gradient_reaches_the_slots_and_nothing_else(tiny: Path) -> None:
+def test_pseudo_words_stand_in_their_order(tiny: Path) -> None:
+    encoder = load(tiny)
+    dog, cat = embedding(encoder, "dog"), embedding(encoder, "cat")
+    sentences = [("a ", " and a ", ""), ("no $ here",), ("a long one for ", ""), ("", "", "?")]
+    words = torch.stack([dog, cat, cat, cat, dog])
+    expected = encoder.encode_texts(
+        ["a dog and a cat", "no $ here", "a long one for cat", "cat dog?"]
+    )
+    found = encoder.embed(encoder.prompts(sentences), words)
+    np.testing.assert_allclose(unit(found), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_with(sentences, words.numpy()), expected, atol=1e-6)
+
+
+def test_the_gradient_reaches_the_words_and_nothing_else(tiny: Path) -> None:
     encoder = load(tiny)
     encoder.encode_texts(["first without gradients"])
-    slots = torch.randn(2, 1, 32, dtype=torch.float64, requires_grad=True)
+    prompts = encoder.prompts([("a ", " on grass"), ("", "")])
+    words = torch.randn(2, 32, dtype=torch.float64, requires_grad=True)
     target = torch.randn(2, 24)
 
-    def loss(slots: torch.Tensor) -> torch.Tensor:
-        return (encoder.embed_with(["a $ on grass", "$"], slots) * target).sum()
+    def loss(words: torch.Tensor) -> torch.Tensor:
+        return (encoder.embed(prompts, words) * target).sum()
 
-    loss(slots).backward()
-    assert slots.grad is not None
-    step = 1e-2 * torch.randn_like(slots)
+    loss(words).backward()
+    assert words.grad is not None
+    step = 1e-2 * torch.randn_like(words)
     with torch.no_grad():
-        change = float(loss(slots + step) - loss(slots - step)) / 2
-    assert change == pytest.approx(float((slots.grad * step).sum()), rel=2e-2)
-    assert all(p.grad is None for p in encoder._texts._tower.parameters())
+        change = float(loss(words + step) - loss(words - step)) / 2
+    assert change == pytest.approx(float((words.grad * step).sum()), rel=2e-2)
+    assert all(p.grad is None for p in encoder._clip_texts._tower.parameters())
 
 
-@pytest.mark.parametrize(
-    ("prompts", "shape", "error"),
-    [
-        (["a photo"], (1, 1, 32), UsageError),
-        (["$ and $"], (1, 1, 32), UsageError),
-        (["$"], (2, 1, 32), ValueError),
-        (["$"], (1, 1, 31), ValueError),
-        (["$"], (1, 32), ValueError),
-    ],
-)
-def test_slots_that_do_not_fit(
-    prompts: list[str], shape: tuple[int, ...], error: type[Exception], tiny: Path
-) -> None:
-    with pytest.raises(error):
-        load(tiny).embed_with(prompts, torch.zeros(shape))
+def test_gradients_after_a_tower_in_16_bits_was_built_without(tiny: Path) -> None:
+    encoder = load(tiny, precision="bf16")
+    encoder.encode_texts(["first without gradients"])
+    words = torch.randn(1, 32, requires_grad=True)
+    encoder.embed(encoder.prompts([("a ", "")]), words).sum().backward()
+    assert words.grad is not None
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (3, 32), (2, 31), (32,), (2, 1, 32)])
+def test_words_that_do_not_fit(shape: tuple[int, ...], tiny: Path) -> None:
+    encoder = load(tiny)
+    sentences = [("", " and ", "")]
+    with pytest.raises(ValueError, match=r"\[2, 32\]"):
+        encoder.embed(encoder.prompts(sentences), torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"\[2, 32\]"):
+        encoder.encode_with(sentences, np.zeros(shape, np.float32))
+
+
+def test_places_without_words_are_refused(tiny: Path) -> None:
+    encoder = load(tiny)
+    with pytest.raises(ValueError, match=r"\[1, 32\]"):
+        encoder.embed(encoder.prompts([("a ", "")]))
+
+
+def test_the_length_of_a_picture_is_kept(tiny: Path, pictures: list[Image.Image]) -> None:
+    encoder = load(tiny)
+    assert isinstance(encoder, KeepsLengths)
+    pixels = np.stack([encoder.preprocessing.pixels(p.convert("RGB")) for p in pictures])
+    pixels = pixels.transpose(0, 3, 1, 2)
+    model = open_clip.create_model(f"local-dir:{tiny}").eval()
+    mean, std = (torch.tensor(row).view(3, 1, 1) for row in ([0.4, 0.5, 0.6], [0.2, 0.25, 0.3]))
+    with torch.inference_mode():
+        expected = model.encode_image((torch.from_numpy(pixels) / 255 - mean) / std)
+    found = encoder.project_images(pixels)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert found.dtype == np.float32
+    assert encoder.project_images([]).shape == (0, 24)
 
 
 def test_a_long_text_is_cut_with_one_warning(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -178,11 +217,29 @@ def test_a_long_text_is_cut_with_one_warning(tiny: Path, caplog: pytest.LogCaptu
     np.testing.assert_allclose(cut, whole.repeat(2, 0), atol=1e-6)
 
 
-def test_a_placeholder_is_never_cut_away(tiny: Path) -> None:
+def test_a_place_is_never_cut_away(tiny: Path) -> None:
     encoder = load(tiny)
-    slots = torch.randn(1, 1, 32)
-    long = encoder.embed_with(["word " * 20 + "$ and more"], slots)
-    assert torch.equal(long, encoder.embed_with(["word " * 13 + "$"], slots))
+    words = torch.randn(1, 32)
+    long = encoder.embed(encoder.prompts([("word " * 20, " and more")]), words)
+    assert torch.equal(long, encoder.embed(encoder.prompts([("word " * 13, "")]), words))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_padding_changes_nothing(causal: bool, tmp_path: Path) -> None:
+    text = MODEL["text_cfg"] | {"no_causal_mask": not causal}
+    encoder = load(tiny_clip(tmp_path / "m", custom_text=True, text_cfg=text))
+    prompts = encoder.prompts([("a ", " on grass"), ("", "")])
+    words = torch.randn(2, 32)
+    expected = encoder.embed(prompts, words)
+    assert prompts.ids.shape[1] < 16
+    torch.testing.assert_close(encoder.embed(prompts.padded(16), words), expected)
+
+
+def test_an_end_token_in_a_text_hides_what_follows(tiny: Path) -> None:
+    encoder = load(tiny)
+    hidden = encoder.prompts([("a dog <end_of_text> and a ", "")])
+    expected = encoder.encode_texts(["a dog"])
+    np.testing.assert_allclose(unit(encoder.embed(hidden, torch.ones(1, 32))), expected, atol=1e-6)
 
 
 def test_only_what_is_used_is_built(tiny: Path, pictures: list[Image.Image]) -> None:
@@ -292,9 +349,18 @@ def test_words_of_a_foreign_tokenizer(
 def test_a_tower_of_another_kind_takes_no_pseudo_words(tmp_path: Path) -> None:
     text = MODEL["text_cfg"] | {"embed_cls": True}
     encoder = load(tiny_clip(tmp_path / "m", custom_text=True, text_cfg=text))
+    prompts = Prompts(np.array([[1, 2, 3]]), np.array([0]), np.array([1]))
+    for call in (
+        lambda: encoder.token_width,
+        lambda: encoder.prompts([("", "")]),
+        lambda: encoder.embed(prompts, torch.zeros(1, 32)),
+        lambda: encoder.encode_with([("", "")], np.zeros((1, 32), np.float32)),
+    ):
+        with pytest.raises(UsageError, match="no pseudo words"):
+            call()
+    assert "_texts" not in vars(encoder)
+    assert encoder.encode_texts(["a dog"]).shape == (1, 24)
     assert isinstance(encoder._texts, OtherTexts)
-    with pytest.raises(UsageError, match="no pseudo words"):
-        encoder.embed_with(["$"], torch.zeros(1, 1, 32))
 
 
 @pytest.mark.slow
