@@ -25,6 +25,7 @@ Pieces = Sequence[str]
 Ids = NDArray[np.int64]
 
 PADDING = 0
+EMPTY = 2  # tokens of an empty sentence: start and end
 FILLER = 259  # what stands in the places of CLIP's sentences: LinCIR's free-standing `$`
 
 
@@ -49,7 +50,8 @@ class Prompts:
 
     def trimmed(self) -> "Prompts":
         """As long as the longest sentence."""
-        return Prompts(self.ids[:, : self.lengths.max(initial=0)], self.rows, self.columns)
+        longest = self.lengths.max(initial=EMPTY)
+        return Prompts(self.ids[:, :longest], self.rows, self.columns)
 
     def padded(self, length: int) -> "Prompts":
         """As long as the model's context, for towers that look beyond the end."""
@@ -108,7 +110,7 @@ class PromptTokens:
             raise ValueError("a sentence is a sequence of pieces: ('a photo of ', ' on grass')")
         encoded = iter(self.encode([piece for pieces in sentences for piece in pieces]))
         fitting = [self._fitted([next(encoded) for _ in pieces]) for pieces in sentences]
-        length = max((len(ids) for ids, _ in fitting), default=2)
+        length = max((len(ids) for ids, _ in fitting), default=EMPTY)
         batch = np.full((len(fitting), length), PADDING)
         for row, (ids, _) in zip(batch, fitting, strict=True):
             row[: len(ids)] = ids
@@ -118,11 +120,11 @@ class PromptTokens:
 
     def _fitted(self, pieces: list[list[int]]) -> tuple[list[int], list[int]]:
         """The ids of a sentence and its places; of too many words the last ones are left out."""
-        room = self.length - 2 - (len(pieces) - 1)
+        room = self.length - EMPTY - (len(pieces) - 1)
         if room < 0:
             raise UsageError(
                 f"A sentence holds {len(pieces) - 1} pseudo words, more than the "
-                f"{self.length - 2} tokens that the model reads: give fewer."
+                f"{self.length - EMPTY} tokens that the model reads: give fewer."
             )
         if sum(map(len, pieces)) > room:
             self._warn()
@@ -141,5 +143,5 @@ class PromptTokens:
             self._warned = True
             log.warning(
                 "A text is longer than the %d tokens that the model reads; its end is left out.",
-                self.length - 2,
+                self.length - EMPTY,
             )
