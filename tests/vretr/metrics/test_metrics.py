@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vretr import metrics
-from vretr.metrics import Ranks, Ties
+from vretr.metrics import Ranks, Ties, counting
 
 # Metric learning, agreed by pytorch-metric-learning's AccuracyCalculator.
 ANGLES = (0, 10, 25, 40, 58, 63, 95, 120, 170)
@@ -187,7 +187,7 @@ def test_equals_plain_loops(data: st.DataObject, ties: Ties, few: int) -> None:
     among = [rng.permutation(size)[: rng.integers(1, size + 1)] for _ in scores]
     allowed = [[i for i in row if i not in out] for row, out in zip(among, left_out, strict=True)]
     relevant = [row[: rng.integers(0, len(row) + 1)] for row in allowed]
-    with patch.object(metrics, "_FEW", few):
+    with patch.object(counting, "FEW", few):
         ranks = metrics.ranks_from_scores(
             scores, relevant=relevant, left_out=left_out, among=among, ties=ties
         )
@@ -291,3 +291,46 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 2_000_000  # KiB
+
+
+@given(seed=st.integers(0, 2**32 - 1), ties=st.sampled_from(["index", "pessimistic"]))
+def test_several_kinds_of_ranks_equal_one_after_the_other(seed: int, ties: Ties) -> None:
+    """What one kind leaves out still counts in the others, and lists agree with ranks."""
+    rng = np.random.default_rng(seed)
+    queries, gallery = rng.integers(-2, 3, (4, 3)) / 4, rng.integers(-2, 3, (9, 3)) / 4
+    kinds: dict[str, list[metrics.Question]] = {"all": [], "without": [], "few": []}
+    for _ in queries:
+        relevant, other, *rest = rng.permutation(9)
+        kinds["all"].append(metrics.Question.of([relevant, other]))
+        kinds["without"].append(metrics.Question.of([relevant], [other, rest[0]]))
+        kinds["few"].append(metrics.Question.of([relevant], [other], [relevant, other, *rest[:3]]))
+    together = metrics.rankings_from_vectors(queries, gallery, questions=kinds, ties=ties)
+    for name, questions in kinds.items():
+        alone = metrics.ranks_from_vectors(
+            queries,
+            gallery,
+            relevant=[of.relevant for of in questions],
+            left_out=[of.left_out for of in questions],
+            among=[range(9) if of.among is None else of.among for of in questions],
+            ties=ties,
+        )
+        assert together[name].values.tolist() == alone.values.tolist()
+        lists = metrics.lists_from_vectors(queries, gallery, questions=questions, length=3)
+        if ties == "index":
+            listed = metrics.ranks_from_lists(lists, [{*of.relevant.tolist()} for of in questions])
+            here = [rank if rank <= 3 else metrics.UNRANKED for rank in alone.values.tolist()]
+            assert listed.values.tolist() == here
+
+
+def test_lists_are_as_long_as_there_are_items() -> None:
+    question = [metrics.Question.of([], left_out=[1], among=[0, 1, 3])]
+    (found,) = metrics.lists_from_vectors(
+        [[1.0]], [[0.5], [0.9], [0.8], [0.5]], questions=question, length=5
+    )
+    assert found.tolist() == [0, 3]
+
+
+def test_ranks_of_some_queries() -> None:
+    ranks = Ranks.of([[4, 1], [], [2], [3, 5]])
+    some = ranks.where(np.array([True, True, False, True]))
+    assert (some.values.tolist(), some.counts.tolist()) == ([1, 4, 3, 5], [2, 0, 2])
