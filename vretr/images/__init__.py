@@ -9,6 +9,7 @@ What cannot be read comes back as a value (`Unreadable`), never as an exception 
 from vretr.images.decode import MAX_PIXELS, open
 from vretr.images.files import File, Unreadable, digest
 from vretr.images.preprocessing import Preprocessing
+from vretr.images.region import Region
 from vretr.images.stream import Batch, batches
 from vretr.images.walk import find
 
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "File",
     "Preprocessing",
+    "Region",
     "Unreadable",
     "batches",
     "digest",

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from queue import LifoQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vretr.images.decode import decode
 from vretr.images.files import File, Unreadable, open_regular, why
 from vretr.images.preprocessing import Preprocessing
+from vretr.images.region import Region
 from vretr.images.worker import TIMEOUT, Worker
 
 Result = TypeVar("Result")
@@ -40,7 +41,7 @@ class Batch:
 
 
 def batches(
-    paths: Iterable[Path],
+    paths: Iterable[Path | Region],
     preprocessing: Preprocessing,
     *,
     batch_size: int = 32,
@@ -75,9 +76,9 @@ def batches(
             )
 
 
-def load_pixels(path: Path, preprocessing: Preprocessing) -> Loaded | Unreadable:
-    """One file -> what is known of it, and its pixels, uint8 [S, S, 3]."""
-    opened = open_regular(path)
+def load_pixels(path: Path | Region, preprocessing: Preprocessing) -> Loaded | Unreadable:
+    """One file or a part of it -> what is known of the file, and the pixels, uint8 [S, S, 3]."""
+    opened = open_regular(Path(path))
     if isinstance(opened, Unreadable):
         return opened
     with opened.stream:
@@ -85,20 +86,22 @@ def load_pixels(path: Path, preprocessing: Preprocessing) -> Loaded | Unreadable
             # Twice over the content, the second time from the system's cache: this way a file of
             # any size costs no memory.
             digest = opened.hashed()
-            image = decode(opened, target=preprocessing.target)
+            part = path if isinstance(path, Region) else None
+            # A part is measured in pixels of the full size.
+            image = decode(opened, target=None if part else preprocessing.target)
             if opened.changed():
                 return opened.unreadable("changed while it was read")
             if isinstance(image, Unreadable):
                 return image
-            pixels = preprocessing.pixels(image)
+            pixels = preprocessing.pixels(part.cut(image) if part else image)
         except (OSError, MemoryError) as error:
             return opened.unreadable(why(error))
-    return File(path, opened.size, opened.mtime_ns, digest), pixels
+    return File(opened.path, opened.size, opened.mtime_ns, digest), pixels
 
 
 def read_ahead(
-    paths: Iterable[Path],
-    load: Callable[[Path], Result],
+    paths: Iterable[Path | Region],
+    load: Callable[[Any], Result],
     *,
     workers: int | None = None,
     ahead: int = 64,
@@ -107,7 +110,8 @@ def read_ahead(
     """`map(load, paths)` in child processes, in order, at most `ahead` results early.
 
     Args:
-        load: a picklable function; its child processes are protected as `Worker` says.
+        load: a picklable function of one of `paths`; its child processes are protected as `Worker`
+            says.
         workers, timeout: see `batches` and `Worker`.
     """
     count = processors() if workers is None else workers
@@ -120,7 +124,7 @@ def read_ahead(
     for worker in crew:
         idle.put(worker)
 
-    def in_worker(path: Path) -> Result | Unreadable:
+    def in_worker(path: Path | Region) -> Result | Unreadable:
         worker = idle.get()
         try:
             return worker(path)

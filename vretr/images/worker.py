@@ -15,10 +15,11 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Lock
 from traceback import format_exc
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from vretr.errors import VretrError
 from vretr.images.files import Unreadable, unreadable
+from vretr.images.region import Region
 
 Result = TypeVar("Result")
 
@@ -39,7 +40,7 @@ class Worker(Generic[Result]):
             time it has ten times as much.
     """
 
-    def __init__(self, task: Callable[[Path], Result], *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, task: Callable[[Any], Result], *, timeout: float = TIMEOUT) -> None:
         self._task = task
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +48,7 @@ class Worker(Generic[Result]):
         self._stopped = False
         self._starting = Lock()
 
-    def __call__(self, path: Path) -> Result | Unreadable:
+    def __call__(self, path: Path | Region) -> Result | Unreadable:
         """`task(path)`, or that the file crashed the decoder twice or took too long.
 
         What `task` raises is raised here.
@@ -64,9 +65,9 @@ class Worker(Generic[Result]):
             except (EOFError, ConnectionError):
                 status = self._end()
             if status in (-signal.SIGPROF, -signal.SIGALRM):
-                return unreadable(path, f"took longer than {self._timeout:g} s to decode")
+                return unreadable(Path(path), f"took longer than {self._timeout:g} s to decode")
             reason = f"crashed the decoder ({_ending(status)})"
-        return unreadable(path, reason)
+        return unreadable(Path(path), reason)
 
     def stop(self) -> None:
         """Ends the child at once; a call that waits for it fails."""

@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from vretr import images
 from vretr.images import Preprocessing
+from vretr.images.preprocessing import target_padded, target_padding
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -176,3 +177,36 @@ def test_with_a_gap_pictures_that_need_no_shrinking_differ_by_rounding_only(widt
     picture = noise(width, height).filter(ImageFilter.GaussianBlur(2))
     reference = made(size).pixels(picture).astype(int)
     assert np.abs(made(size, gap=2.0).pixels(picture) - reference).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("size", "padding", "padded"),
+    [
+        ((400, 200), (0, 60), (400, 320)),
+        ((100, 301), (70, 0), (240, 301)),
+        ((500, 400), (0, 0), (500, 400)),
+        ((499, 400), (0, 0), (499, 400)),
+        ((640, 427), (0, 42), (640, 511)),
+        ((333, 500), (33, 0), (399, 500)),
+    ],
+)
+def test_targetpad(size, padding, padded):
+    """SEARLE's golden sizes; the pixels are those of the padded picture, cropped."""
+    assert target_padding(*size) == padding
+    picture = noise(*size)
+    bars = target_padded(picture)
+    assert bars.size == padded
+    canvas = np.zeros((*padded[::-1], 3), np.uint8)
+    canvas[padding[1] : padding[1] + size[1], padding[0] : padding[0] + size[0]] = picture
+    assert np.array_equal(np.asarray(bars), canvas)
+    plain = made(64, gap=2.0)
+    assert plain.target_padded().target is None
+    expected = made(64).pixels(Image.fromarray(canvas))
+    assert np.array_equal(plain.target_padded().pixels(picture), expected)
+
+
+def test_targetpad_of_what_it_is_not_for():
+    with pytest.raises(ValueError, match="not before 'squash'"):
+        made(64, fit="squash").target_padded()
+    with pytest.raises(OSError, match="too long to be padded"):
+        target_padded(Image.new("RGB", (40_000, 1)))
