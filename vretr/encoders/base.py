@@ -67,6 +67,10 @@ class PseudoTextEncoder(Encoder, Protocol):
     def token_width(self) -> int:
         """Length of one token embedding."""
 
+    @property
+    def context(self) -> int:
+        """Most tokens of a sentence, start and end included."""
+
     def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
         """Sentences in pieces -> their tokens. Of one that is too long the last words are left out,
         never a place, with a warning, once."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vretr.encoders.base import Images
+    from vretr.encoders.prompts import PromptTokens
     from vretr.encoders.texts import ClipTexts, Texts
     from vretr.encoders.words.prepared import Words
 
@@ -159,7 +160,7 @@ class OpenClip:
         Raises:
             UsageError: a text tower that is not CLIP's; more pseudo words than tokens are read.
         """
-        return self._clip_texts.prompts(sentences)
+        return self._prompts(sentences)
 
     def embed(self, prompts: Prompts, words: "Tensor | None" = None) -> "Tensor":
         """Sentences, and [P, token_width] to stand in their P places -> float32 [B, dim].
@@ -194,6 +195,22 @@ class OpenClip:
                 found = self.embed(part, torch.tensor(words[places]))
             vectors[rows] = unit(found.cpu().numpy())
         return vectors
+
+    @property
+    def context(self) -> int:
+        """Most tokens of a sentence, start and end included."""
+        return self._prompts.length
+
+    @cached_property
+    def _prompts(self) -> "PromptTokens":
+        """The tokenizer alone; without torch, unless the model cleans text in its own way."""
+        _ = self.token_width  # refuses other text towers
+        config = self._design.model["text_cfg"]
+        if config.get("tokenizer_kwargs"):
+            return self._clip_texts.prompts
+        from vretr.encoders.words.tokens import clip_prompts
+
+        return clip_prompts(config.get("context_length", 77))
 
     @cached_property
     def _device(self) -> "torch.device":

@@ -5,7 +5,7 @@ import re
 import string
 import zlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vretr.encoders.catalogue import open_clip_folder
+from vretr.encoders.prompts import FILLER, PromptTokens
 from vretr.encoders.words.arrays import Ids
 
 
@@ -79,6 +80,18 @@ class ClipTokens:
         return found
 
 
+def clip_prompts(length: int) -> PromptTokens:
+    """The same for sentences in pieces, which have places for pseudo words."""
+    tokens = ClipTokens(length)
+    return PromptTokens(
+        encode=lambda pieces: [tokens.encode(piece) for piece in pieces],
+        start=START,
+        end=END,
+        filler=FILLER,
+        length=length,
+    )
+
+
 def _words(text: str) -> list[str]:
     special = "|".join(_SPECIAL)
     if text.isascii():
@@ -88,6 +101,7 @@ def _words(text: str) -> list[str]:
     return regex.findall(special + _WORD, text, regex.IGNORECASE)
 
 
+@lru_cache(1 << 16)  # the same words come again and again
 def _pairs_joined(word: str) -> list[int]:
     """Joins the pair of lowest rank, everywhere in the word, until none is known.
 
