@@ -1,11 +1,11 @@
 """Vectors of pictures and of texts, cached on disk.
 
 A cache file holds the vectors of up to `SHARD` inputs and is named by a digest of the encoder's
-identity, of how it computes (`variant`, say device and precision) and of these inputs (of a
-picture: path, size and time of change). So no vector is ever taken for that of another encoder or
-of a changed picture; an interrupted run keeps its finished files, and so does a list that only
-grew at its end. The files lie in `features/` of vretr's cache
-and may be deleted at any time.
+identity, of how it computes (`variant`, say device and precision), of another preprocessing than
+its own, of whether lengths are kept, and of these inputs (of a picture: path, region, size and time
+of change). So no vector is ever taken for that of another encoder or of a changed picture; an
+interrupted run keeps its finished files, and so does a list that only grew at its end. The files
+lie in `features/` of vretr's cache and may be deleted at any time.
 """
 
 import hashlib
@@ -13,22 +13,26 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
 from vretr import images
 from vretr.data.sources import SHOWN
-from vretr.encoders.base import Encoder
-from vretr.errors import MismatchError
+from vretr.encoders.base import Encoder, KeepsLengths
+from vretr.errors import MismatchError, UsageError
+from vretr.images import Preprocessing, Region
 from vretr.paths import atomic_write, display, home
 from vretr.progress import Bar, progress
 
 log = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
+Picture = str | Path | Region
 Input = TypeVar("Input")
 
 SHARD = 2048  # inputs a file: what an interruption can cost at most
@@ -37,34 +41,56 @@ TEXTS = 256  # texts that are encoded in one call
 
 def image_features(
     encoder: Encoder,
-    paths: Sequence[Path],
+    pictures: Sequence[Picture],
     *,
     variant: str = "",
+    preprocessing: Preprocessing | None = None,
+    raw: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
 ) -> Vectors:
     """Unit vectors float32 [N, dim] of N pictures.
 
+    Args:
+        pictures: paths (plain strings for a hundred thousand of them: a `Path` costs more than what
+            is done with it here), or regions of pictures.
+        variant: how the encoder computes, for the cache's key.
+        preprocessing: another one than the encoder's own; of the same size.
+        raw: as long as the image tower makes them, instead of unit length.
+
     Raises:
+        UsageError: `raw`, and the encoder does not tell lengths.
         MismatchError: pictures cannot be read; all of a shard are counted and the first are named.
     """
+    look = encoder.encode_images
+    if preprocessing is not None:
+        variant += f" {preprocessing.describe()}"
+    if raw:
+        if not isinstance(encoder, KeepsLengths):
+            raise UsageError(f"{encoder.name} does not tell how long its pictures' vectors are.")
+        look = encoder.project_images
+        variant += " raw"
+    folder = os.getcwd()
 
-    def encode(shard: Sequence[Path]) -> Iterator[Vectors]:
+    def encode(shard: Sequence[Picture]) -> Iterator[Vectors]:
         unreadable: list[images.Unreadable] = []
         batches = images.batches(
-            shard, encoder.preprocessing, batch_size=batch_size, workers=workers
+            [each if isinstance(each, Region) else Path(folder, each) for each in shard],
+            preprocessing or encoder.preprocessing,
+            batch_size=batch_size,
+            workers=workers,
         )
         with closing(batches):  # it owns processes
             for batch in batches:
                 unreadable += batch.unreadable
                 if batch.files and not unreadable:  # once one is missing, only count the others
-                    yield encoder.encode_images(batch.pixels)
+                    yield look(batch.pixels)
                 bar.advance(len(batch.files))
         _refuse(unreadable)
 
-    absolute = [path.absolute() for path in paths]
-    with progress(len(paths), "Encoding pictures") as bar:
-        return _cached(encoder, absolute, bar, variant=variant, name=_state, encode=encode)
+    with progress(len(pictures), "Encoding pictures") as bar:
+        state = partial(_state, folder)
+        return _cached(encoder, pictures, bar, variant=variant, name=state, encode=encode)
 
 
 def text_features(encoder: Encoder, texts: Sequence[str], *, variant: str = "") -> Vectors:
@@ -111,13 +137,17 @@ def _key(identity: str, variant: str, *names: bytes) -> str:
     return digest.hexdigest()
 
 
-def _state(path: Path) -> bytes:
+def _state(folder: str, picture: Picture) -> bytes:
     """What tells a picture from another and from itself after a change."""
+    path = os.path.join(folder, picture)
+    name = os.fsencode(path)
+    if isinstance(picture, Region):
+        name += f"\0{picture.box} {picture.dilation} {picture.growth}".encode()
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
-        return os.fsencode(path)  # encoding it will say what is wrong with it
-    return os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}".encode()
+        return name  # encoding it will say what is wrong with it
+    return name + f"\0{status.st_size}\0{status.st_mtime_ns}".encode()
 
 
 def _bytes(text: str) -> bytes:
@@ -127,17 +157,23 @@ def _bytes(text: str) -> bytes:
 def _read(file: Path, *, out: Vectors) -> bool:
     """Fills `out` from the cache; False where the file is missing or not what it should be."""
     try:
-        known = np.load(file, allow_pickle=False)
+        with file.open("rb") as stream:  # not np.load, which would copy once more
+            version = read_magic(stream)
+            shape, columns_first, dtype = read_array_header_1_0(stream)
+            sound = version == (1, 0) and (shape, columns_first, dtype) == (
+                out.shape,
+                False,
+                out.dtype,
+            )
+            if sound and stream.readinto(out.view(np.uint8)) == out.nbytes:  # type: ignore[arg-type]
+                return True
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         log.warning("%s is damaged and made anew: %s", file, error)
         return False
-    if known.shape != out.shape or known.dtype != out.dtype:
-        log.warning("%s is damaged and made anew.", file)
-        return False
-    out[:] = known
-    return True
+    log.warning("%s is damaged and made anew.", file)
+    return False
 
 
 def _refuse(unreadable: Sequence[images.Unreadable]) -> None:

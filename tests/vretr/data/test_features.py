@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vretr import paths
+from vretr import images, paths
 from vretr.data import features
 from vretr.encoders import unit
-from vretr.errors import MismatchError
+from vretr.errors import MismatchError, UsageError
 from vretr.images import Preprocessing
 
 
@@ -121,3 +121,48 @@ def test_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     features.text_features(encoder, ["x", "yz"])  # not the same two texts
     assert encoder.seen == 11
     assert features.text_features(encoder, []).shape == (0, 3)
+
+
+class Long(Mean):
+    """Tells lengths as well: that of the mean colour."""
+
+    def project_images(self, images: Any) -> NDArray[np.float32]:
+        self.seen += len(images)
+        return np.asarray(images).mean(axis=(2, 3)).astype(np.float32)
+
+
+def test_lengths_are_kept_apart(photos: Path) -> None:
+    encoder, files = Long(), [str(path) for path in sorted(photos.iterdir())]
+    units = features.image_features(encoder, files, workers=0)
+    raw = features.image_features(encoder, files, raw=True, workers=0)
+    assert encoder.seen == 24 and raw.max() > 1
+    assert unit(raw) == pytest.approx(units, abs=1e-6)
+    again = features.image_features(encoder, files, raw=True, workers=0)
+    assert encoder.seen == 24 and again.tobytes() == raw.tobytes()
+    with pytest.raises(UsageError, match="mean does not tell how long"):
+        features.image_features(Mean(), files, raw=True)
+
+
+def test_another_preprocessing_and_regions_have_vectors_of_their_own(photos: Path) -> None:
+    encoder, file = Mean(), str(photos / "red_square.jpg")
+    whole = features.image_features(encoder, [file], workers=0)
+    padded = features.image_features(
+        encoder, [file], preprocessing=encoder.preprocessing.target_padded(), workers=0
+    )
+    inner, outer = (images.Region(file, (60, 40, 40, 40), dilation) for dilation in (0, 9))
+    parts = features.image_features(encoder, [inner, outer], workers=0)
+    assert encoder.seen == 4
+    assert parts[0] == pytest.approx([1, 0, 0], abs=0.02)  # nothing but the red
+    assert not np.allclose(whole, padded) and not np.allclose(whole, parts[1])
+    features.image_features(encoder, [inner, outer], workers=0)
+    assert encoder.seen == 4
+
+
+def test_a_relative_name_and_a_path_are_the_same_picture(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = Mean()
+    features.image_features(encoder, [photos / "red_line.jpg"], workers=0)
+    monkeypatch.chdir(photos)
+    features.image_features(encoder, ["red_line.jpg"], workers=0)
+    assert encoder.seen == 1
