@@ -12,13 +12,12 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from vretr import load_encoder, metrics
+from vretr import load_encoder
 from vretr.composers import PICTURE_WEIGHT, WeightedSum
 from vretr.data import triplets
 from vretr.data.attribute_triplets import AttributeTripletsConfig, derive
 from vretr.data.features import image_features
-from vretr.evaluation.cir import score
-from vretr.evaluation.config import CirConfig
+from vretr.evaluation.scoring import compose, score
 
 SHARES = [round(0.05 * step, 2) for step in range(21)]
 MEASURES = ("recall@1", "recall@10", "recall@50")
@@ -46,13 +45,14 @@ def sweep(file: Path, name: str, *, draw: int) -> None:
     if 0 < draw < len(data):
         data = Random(0).sample(data, draw)
     encoder = load_encoder(name)
-    vectors = image_features(encoder, pictures)
-    config = CirConfig(dataset=f"triplets:{file}", encoder=name)
+    benchmark = triplets.benchmark(data, "train", among=pictures)
+    vectors = image_features(encoder, benchmark.pictures)
+    references = vectors[[query.reference for query in benchmark.queries]]
     print(f"{len(data)} triplets among {len(pictures)} pictures, encoder {encoder.name}")
     print("picture weight  " + "  ".join(f"{measure:>9}" for measure in MEASURES))
     for share in SHARES:
-        ranks = score(WeightedSum(encoder, share), data, pictures, vectors, config=config)
-        figures = metrics.figures(ranks, *MEASURES)
+        queries = compose(WeightedSum(encoder, share), benchmark.queries, references)
+        figures = benchmark.figures(score(benchmark, queries, vectors), benchmark.queries)
         here = "  <- default" if share == PICTURE_WEIGHT else ""
         print(f"{share:14.2f}  " + "  ".join(f"{figures[m]:9.4f}" for m in MEASURES) + here)
 

@@ -10,16 +10,23 @@ file with a picture a line. Names are relative to the file's folder or to a give
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from vretr import metrics
+from vretr.data.cir.benchmark import Benchmark, Numbers, Query, Ranking
 from vretr.data.sources import Row, refuse, refuse_missing, rows
 from vretr.errors import MismatchError
+from vretr.metrics import Ranks
 from vretr.paths import atomic_write, display
+
+MEASURES = ("recall@1", "recall@5", "recall@10", "recall@50", "map@10")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +54,13 @@ class Triplet:
     gallery: Gallery | None = None
 
 
-def load(file: Path, *, root: Path | None = None) -> list[Triplet]:
+def load(file: Path, *, root: Path | None = None, allow_missing: bool = False) -> list[Triplet]:
     """Reads triplets.
 
     Args:
         file: the JSON lines.
         root: folder that names are relative to; that of `file` if not given.
+        allow_missing: whether the pictures are there is somebody else's question.
 
     Raises:
         MismatchError: there is no such file, lines are malformed (each is named with its number),
@@ -70,7 +78,8 @@ def load(file: Path, *, root: Path | None = None) -> list[Triplet]:
     refuse(file, wrong, what="malformed lines")
     if not found:
         raise MismatchError(f"{display(file)} has no triplet.")
-    refuse_missing(file, pictures(found))
+    if not allow_missing:
+        refuse_missing(file, pictures(found))
     return found
 
 
@@ -79,6 +88,48 @@ def pictures(triplets: Sequence[Triplet]) -> list[Path]:
     galleries = dict.fromkeys(triplet.gallery for triplet in triplets if triplet.gallery)
     named = chain.from_iterable((triplet.reference, *triplet.targets) for triplet in triplets)
     return list(dict.fromkeys(chain(named, *(gallery.paths for gallery in galleries))))
+
+
+def benchmark(
+    triplets: Sequence[Triplet], title: str, *, among: Sequence[Path] | None = None
+) -> Benchmark:
+    """The triplets as queries of composed retrieval.
+
+    Args:
+        title: what sentences call them.
+        among: the pictures to search in for a triplet without a gallery; if not given, all that
+            the triplets name.
+    """
+    numbers = Numbers()
+    shared = numbers.gallery(map(str, pictures(triplets) if among is None else among))
+    galleries = {
+        gallery: np.array([numbers.of(str(path)) for path in gallery.paths])
+        for gallery in dict.fromkeys(triplet.gallery for triplet in triplets)
+        if gallery is not None
+    }
+    return Benchmark(
+        title=title,
+        split="all",
+        queries=[
+            Query(
+                id=str(place),
+                reference=numbers.of(str(triplet.reference)),
+                texts=(triplet.text,),
+                targets=tuple(numbers.of(str(path)) for path in triplet.targets),
+                gallery=shared if triplet.gallery is None else galleries[triplet.gallery],
+            )
+            for place, triplet in enumerate(triplets)
+        ],
+        pictures=numbers.pictures,
+        rankings={"targets": Ranking()},
+        figures=figures,
+        reference="removed",
+    )
+
+
+def figures(ranks: Mapping[str, Ranks], queries: Sequence[Query]) -> dict[str, float]:
+    """Recall@k: one of the targets is among the first k; mAP@k as in CIRCO."""
+    return metrics.figures(ranks["targets"], *MEASURES)
 
 
 def save(file: Path, lines: Sequence[Row]) -> None:

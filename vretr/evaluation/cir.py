@@ -1,109 +1,185 @@
 """Composed retrieval: a picture and words find pictures."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from vretr import metrics
 from vretr.composers import Composer, load_composer
 from vretr.data import triplets
-from vretr.data.features import Vectors, image_features
-from vretr.data.triplets import Triplet
-from vretr.encoders import load_encoder
+from vretr.data.cir import circo, cirr, fashioniq, genecis
+from vretr.data.cir.benchmark import Benchmark, by_gallery
+from vretr.data.cir.complete import complete
+from vretr.data.features import Picture, Vectors, image_features
+from vretr.data.sources import folder_of
+from vretr.encoders import Encoder, load_encoder
 from vretr.errors import UsageError
 from vretr.evaluation.config import CirConfig
+from vretr.evaluation.scoring import compose, lists, score
+from vretr.images import Preprocessing
 from vretr.methods import Report
-from vretr.paths import display
+from vretr.paths import atomic_write, display
 
-MEASURES = ("recall@1", "recall@5", "recall@10", "recall@50", "map@10")
-QUERIES = 1024  # composed at a time
+Published = Mapping[str, Mapping[str, float]]  # row -> figures by the names that ours have
 
 
 def evaluate(config: CirConfig) -> Report:
-    """Measures a composer on a file of triplets.
-
-    The gallery is the triplet's own, or else the union of all pictures that the file names. The
-    reference is not searched for and is taken out of the gallery unless it is kept. Recall@k: one
-    of the targets is among the first k; mAP@k as in CIRCO.
+    """Measures a composer on a benchmark, or on a file of triplets.
 
     Raises:
-        UsageError: there is no such composer, or it needs words and the encoder reads none.
-        MismatchError: the triplets are malformed, or pictures are missing or unreadable.
+        UsageError: there is no such composer, or it needs words and the encoder reads none; the
+            figures of the split are its server's business and no submission was asked for.
+        MismatchError: annotations are missing, malformed or of another benchmark; pictures are
+            missing or unreadable.
     """
-    file = Path(config.dataset.partition(":")[2])
-    data = triplets.load(file, root=config.root)
+
+    def composer(encoder: Encoder) -> Composer:
+        return load_composer(config.composer, encoder, picture_weight=config.picture_weight)
+
+    return measure(config, composer)
+
+
+def measure(
+    config: CirConfig,
+    composer: Callable[[Encoder], Composer],
+    *,
+    published: Published | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Report:
+    """`evaluate` with a composer of the caller's.
+
+    A composer that sets `reads_lengths` gets references as long as the image tower makes them. What
+    its figures depend on it may say as `settings`, a mapping.
+
+    Args:
+        composer: makes it, once the encoder is there.
+        published: rows of figures to stand beside the measured ones.
+        settings: what else the figures depend on.
+    """
+    benchmark = complete(load(config), allow_missing=config.allow_missing)
+    if config.submission is None and not benchmark.queries[0].targets:
+        raise UsageError(
+            f"The answers of {benchmark.title} are not public: --submission FILE writes what its "
+            "server takes."
+        )
+    if config.submission is not None and benchmark.settings.get("queries_lost"):
+        raise UsageError(f"A submission needs every query of {benchmark.title}.")
     encoder = load_encoder(config.encoder, device=config.device, precision=config.precision)
-    composer = load_composer(config.composer, encoder, picture_weight=config.picture_weight)
+    made = composer(encoder)
     if not encoder.reads_text and config.composer != "image":
         raise UsageError(f"{encoder.name} does not read words; only --composer image works.")
-    pictures = triplets.pictures(data)
-    vectors = image_features(
+    vectors = _vectors(config, encoder, benchmark.pictures)
+    queries = compose(
+        made, benchmark.queries, _references(config, encoder, made, benchmark, vectors)
+    )
+    removed = {"official": None, "removed": True, "kept": False}[config.reference]
+    figures: dict[str, float] = {}
+    if benchmark.queries[0].targets:
+        ranks = score(benchmark, queries, vectors, removed=removed, ties=config.ties)
+        figures = benchmark.figures(ranks, benchmark.queries)
+    if config.submission is not None and benchmark.submission is not None:
+        listed = lists(benchmark, queries, vectors, removed=removed)
+        for prefix, content in benchmark.submission(benchmark.queries, listed).items():
+            file = config.submission.with_name(prefix + config.submission.name)
+            with atomic_write(file) as out:
+                out.write(json.dumps(content).encode())
+    return Report(
+        dataset=config.dataset,
+        split=benchmark.split,
+        # Of a group that has lost all its queries there is no figure.
+        metrics={name: value for name, value in figures.items() if not math.isnan(value)},
+        settings=_settings(config, benchmark, encoder, made) | dict(settings or {}),
+        published=published or {},
+    )
+
+
+def load(config: CirConfig) -> Benchmark:
+    """The benchmark that is asked for, whether or not all of it is there."""
+    if config.kind == "triplets":
+        file = Path(config.dataset.partition(":")[2])
+        return triplets.benchmark(
+            triplets.load(file, root=config.root, allow_missing=True), display(file)
+        )
+    assert config.root is not None  # CirConfig has seen to it
+    root = folder_of(config.root)
+    if config.kind == "circo":
+        return circo.load(root, config.split)
+    if config.kind == "cirr":
+        return cirr.load(root, config.split)
+    if config.kind == "fashioniq":
+        return fashioniq.load(root, config.split, gallery=config.gallery)
+    return genecis.load(
+        root, tasks=config.genecis_tasks, text=config.genecis_text, crop=config.genecis_crop
+    )
+
+
+def _vectors(
+    config: CirConfig, encoder: Encoder, pictures: Sequence[Picture], *, raw: bool = False
+) -> Vectors:
+    return image_features(
         encoder,
         pictures,
         variant=config.variant,
+        preprocessing=_preprocessing(config, encoder),
+        raw=raw,
         batch_size=config.batch_size,
         workers=config.workers,
     )
-    ranks = score(composer, data, pictures, vectors, config=config)
+
+
+def _preprocessing(config: CirConfig, encoder: Encoder) -> Preprocessing | None:
+    if config.preprocess == "clip":
+        return None
+    try:
+        return encoder.preprocessing.target_padded()
+    except ValueError as error:
+        raise UsageError(f"{encoder.name} takes no --preprocess targetpad: {error}.") from error
+
+
+def _references(
+    config: CirConfig,
+    encoder: Encoder,
+    composer: Composer,
+    benchmark: Benchmark,
+    vectors: Vectors,
+) -> Vectors:
+    """The references' vectors [Q, dim], as the composer wants them."""
+    references = [query.reference for query in benchmark.queries]
+    if not getattr(composer, "reads_lengths", False):
+        return vectors[references]
+    place = {number: place for place, number in enumerate(dict.fromkeys(references))}
+    raw = _vectors(config, encoder, [benchmark.pictures[number] for number in place], raw=True)
+    return raw[[place[number] for number in references]]
+
+
+def _settings(
+    config: CirConfig, benchmark: Benchmark, encoder: Encoder, composer: Composer
+) -> dict[str, Any]:
+    kept = {"official": benchmark.reference, "removed": "removed", "kept": "kept"}
     settings = {
-        "triplets": len(data),
-        "gallery": _gallery_size(data, len(pictures)),
-        "reference": "kept" if config.keep_reference else "removed",
+        "queries": len(benchmark.queries),
+        "gallery": _gallery(benchmark),
+        **benchmark.settings,
+        "reference": benchmark.reference if benchmark.own_galleries else kept[config.reference],
+        "preprocess": config.preprocess,
         "composer": composer.name,
         "picture_weight": getattr(composer, "picture_weight", None),
+        **getattr(composer, "settings", {}),
         "encoder": encoder.name,
         "identity": encoder.identity,
         "precision": config.precision,
         "ties": config.ties,
+        "submission": None if config.submission is None else display(config.submission),
     }
-    return Report(
-        dataset=f"triplets:{display(file)}",
-        split="all",
-        metrics=metrics.figures(ranks, *MEASURES),
-        settings={name: value for name, value in settings.items() if value is not None},
-    )
+    return {name: value for name, value in settings.items() if value is not None}
 
 
-def score(
-    composer: Composer,
-    data: Sequence[Triplet],
-    pictures: Sequence[Path],
-    vectors: Vectors,
-    *,
-    config: CirConfig,
-) -> metrics.Ranks:
-    """Ranks of the targets; `vectors` [N, dim] are those of the N `pictures`."""
-    place = {path: index for index, path in enumerate(pictures)}
-    references = [place[triplet.reference] for triplet in data]
-    galleries = {
-        gallery: np.array([place[path] for path in (gallery.paths if gallery else pictures)])
-        for gallery in dict.fromkeys(triplet.gallery for triplet in data)
-    }
-    return metrics.ranks_from_vectors(
-        _compose(composer, vectors[references], [triplet.text for triplet in data]),
-        vectors,
-        relevant=[[place[path] for path in triplet.targets] for triplet in data],
-        left_out=None if config.keep_reference else [[reference] for reference in references],
-        among=[galleries[triplet.gallery] for triplet in data],
-        ties=config.ties,
-    )
-
-
-def _compose(composer: Composer, references: Vectors, texts: Sequence[str]) -> Vectors:
-    return np.concatenate(
-        [
-            composer.compose_batch(
-                references[start : start + QUERIES, None],
-                [[text] for text in texts[start : start + QUERIES]],
-            )
-            for start in range(0, len(texts), QUERIES)
-        ]
-    )
-
-
-def _gallery_size(data: Sequence[Triplet], pictures: int) -> int | str:
-    """How many pictures are searched in; "10 to 15" where that differs between triplets."""
-    sizes = {pictures if triplet.gallery is None else len(triplet.gallery) for triplet in data}
-    least, most = min(sizes), max(sizes)
-    return least if least == most else f"{least} to {most}"
+def _gallery(benchmark: Benchmark) -> int | str:
+    """How many pictures are searched in: "3817 + 6346" by group, "10 to 15" by query."""
+    found = [len(gallery) for gallery, _ in by_gallery(benchmark.queries)]
+    if len({*found}) == 1:
+        return found[0]
+    if benchmark.sizes and not benchmark.own_galleries:
+        return " + ".join(map(str, found))
+    return f"{min(found)} to {max(found)}"

@@ -1,10 +1,11 @@
 """What the evaluations can be told. No torch."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
+from vretr.data.cir.names import TASKS, TITLES
 from vretr.metrics import Ties
 
 
@@ -85,27 +86,98 @@ class CirConfig(EncoderConfig):
     """Composed retrieval"""
 
     dataset: Annotated[
-        str, "triplets:FILE, JSON lines of reference, text, targets and gallery.", ("triplets:",)
+        str,
+        "circo, cirr, fashioniq, genecis, or triplets:FILE (JSON lines of reference, text, targets "
+        "and gallery).",
+        (*TITLES, "triplets:"),
     ]
     root: Annotated[
-        Path | None, "Folder that names in the file are relative to (default: the file's)."
+        Path | None,
+        "Folder or zip of the benchmark, see docs/composed.md; for triplets the folder that names "
+        "are relative to (default: the file's).",
     ] = None
+    split: Annotated[
+        Literal["val", "test"],
+        "Of circo and cirr, whose test figures the servers have; fashioniq has val only.",
+    ] = "val"
     composer: Annotated[
-        str, "What makes the query: image, text, sum, or a Run.", ("image", "text", "sum")
+        str,
+        "What makes the query: image, text, sum, slerp, or a Run.",
+        ("image", "text", "sum", "slerp"),
     ] = "sum"
     picture_weight: Annotated[
-        float | None, "Share of the picture in sum, 0 to 1 (default: as in `vretr query`)."
+        float | None,
+        "Share of the picture in sum and slerp, 0 to 1 (default: as in `vretr query`).",
     ] = None
-    keep_reference: Annotated[bool, "Leave the reference in the gallery."] = False
+    preprocess: Annotated[
+        Literal["clip", "targetpad"],
+        "Pictures as the encoder wants them, or with black bars first where they are long.",
+    ] = "clip"
+    reference: Annotated[
+        Literal["official", "removed", "kept"],
+        "Whether the reference can be found: by the benchmark's rule (triplets: removed), or not.",
+    ] = "official"
+    gallery: Annotated[
+        Literal["original", "val"],
+        "FashionIQ: search the whole split, or only what is a reference or a target (VAL's rule).",
+    ] = "original"
+    genecis_tasks: Annotated[
+        tuple[str, ...], "GeneCIS: measure these tasks, repeatable (default: all four).", TASKS
+    ] = TASKS
+    genecis_text: Annotated[
+        Literal["condition", "zero"],
+        'GeneCIS: the words; zero is "0" for objects, an error in published figures.',
+    ] = "condition"
+    genecis_crop: Annotated[
+        Literal["official", "symmetric"],
+        "GeneCIS: boxes grow as in its own code, to the left and top, or on all sides.",
+    ] = "official"
+    allow_missing: Annotated[
+        bool, "Measure what is left where pictures or annotations are missing."
+    ] = False
+    submission: Annotated[
+        Path | None,
+        "Write what the server of circo or cirr takes (cirr: two files, the other is subset_NAME).",
+    ] = None
     ties: Annotated[
         Ties, "Equal scores: by place in the gallery, or relevant photos last, or first."
     ] = "pessimistic"
 
+    @property
+    def kind(self) -> str:
+        """The benchmark's name, or `triplets`."""
+        return self.dataset.partition(":")[0]
+
     def __post_init__(self) -> None:
-        """Raises ValueError for a dataset of another kind or a weight outside [0, 1]."""
+        """Raises ValueError for an unknown data set and for options that it does not have."""
         super().__post_init__()
-        kind, _, file = self.dataset.partition(":")
-        if kind != "triplets" or not file:
-            raise ValueError(f"dataset is {self.dataset!r}, but must be triplets:FILE")
+        _, _, file = self.dataset.partition(":")
+        if self.dataset not in TITLES and not (self.kind == "triplets" and file):
+            known = ", ".join(TITLES)
+            raise ValueError(f"dataset is {self.dataset!r}, but must be {known} or triplets:FILE")
+        if self.dataset in TITLES and self.root is None:
+            raise ValueError(f"{self.dataset} needs a root, the folder where it lies")
         if self.picture_weight is not None and not 0 <= self.picture_weight <= 1:
             raise ValueError(f"picture_weight is {self.picture_weight}, but must lie in [0, 1]")
+        tasks = {*self.genecis_tasks}
+        if not tasks or not tasks <= {*TASKS} or len(tasks) < len(self.genecis_tasks):
+            raise ValueError(
+                f"genecis_tasks is {self.genecis_tasks}, but must be some of {', '.join(TASKS)}"
+            )
+        if self.submission is not None and self.reference == "kept":
+            raise ValueError("a submission goes by the benchmark's rule: --reference official")
+        for field, kinds in _OWNERS.items():
+            if self.kind not in kinds and getattr(self, field) != _DEFAULTS[field]:
+                raise ValueError(f"{field} belongs to {' and '.join(kinds)}, not to {self.kind}")
+
+
+# Options that only some data sets have.
+_OWNERS = {
+    "split": ("circo", "cirr", "fashioniq"),
+    "gallery": ("fashioniq",),
+    "genecis_tasks": ("genecis",),
+    "genecis_text": ("genecis",),
+    "genecis_crop": ("genecis",),
+    "submission": ("circo", "cirr"),
+}
+_DEFAULTS = {field.name: field.default for field in fields(CirConfig)}

@@ -30,6 +30,11 @@ class Ranks:
         values = np.concatenate(rows) if rows else np.empty(0, np.int32)
         return cls(values, np.array([len(row) for row in rows], dtype=np.int64))
 
+    @property
+    def rows(self) -> list[NDArray[np.int32]]:
+        """The ranks of each query; of a lone one there are none."""
+        return np.split(self.values, np.cumsum(self.counts)[:-1]) if len(self.counts) else []
+
     def where(self, wanted: NDArray[np.bool_]) -> "Ranks":
         """Those of some queries only; `wanted` is bool [Q]."""
         return Ranks(self.values[np.repeat(wanted, self.counts)], self.counts[wanted])

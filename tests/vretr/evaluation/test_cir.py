@@ -41,7 +41,7 @@ def test_the_three_baselines(swaps: Path) -> None:
     assert recall(measure(swaps, composer="image", ties="optimistic")) == 1
     assert recall(measure(swaps, composer="sum", picture_weight=0.4)) == 1
     # With the reference in the gallery a heavy picture finds only itself.
-    assert recall(measure(swaps, picture_weight=0.6, keep_reference=True)) == 0
+    assert recall(measure(swaps, picture_weight=0.6, reference="kept")) == 0
     assert recall(measure(swaps, picture_weight=0.6)) == 1
     assert recall(measure(swaps, composer="image", encoder="blind-colours")) == 0
 
@@ -51,9 +51,10 @@ def test_the_report(swaps: Path) -> None:
     assert list(report.metrics) == ["recall@1", "recall@5", "recall@10", "recall@50", "map@10"]
     assert report.metrics["map@10"] == 1
     assert report.settings == {
-        "triplets": 6,
+        "queries": 6,
         "gallery": 3,
         "reference": "removed",
+        "preprocess": "clip",
         "composer": "sum",
         "picture_weight": 0.4,
         "encoder": "colours",
@@ -88,7 +89,7 @@ def test_what_cannot_be_measured(swaps: Path, photos: Path) -> None:
     with pytest.raises(UsageError, match="composer"):
         measure(swaps, composer="imagee")
     with pytest.raises(ValueError, match="triplets:FILE"):
-        measure(swaps, dataset="circo")
+        measure(swaps, dataset="circa")
     with pytest.raises(ValueError, match="lie in"):
         measure(swaps, picture_weight=2)
     with pytest.raises(MismatchError, match="no file of triplets"):
