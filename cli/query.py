@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vretr.query import Query, Searcher
 
 ASKING, SEARCHING, COMPOSING, SHOWING = "What is asked", "Where", "How", "What comes out"
-COMPOSERS = ("sum", "image", "text")
+COMPOSERS = ("sum", "image", "text", "slerp")
 
 
 def _terms(help: str, metavar: str) -> Any:
@@ -76,7 +76,7 @@ def query(
         str,
         typer.Option(
             help="How pictures and words become one query: sum, image (the words count nothing), "
-            "text (the pictures count nothing), or the path of a trained composer's run.",
+            "text (the pictures count nothing), slerp, or the path of a trained composer's run.",
             metavar="NAME",
             autocompletion=starting(COMPOSERS),
             rich_help_panel=COMPOSING,

@@ -13,6 +13,7 @@ from vretr.composers import (
     NO_PICTURES,
     NOTHING,
     Negatives,
+    Slerp,
     WeightedSum,
     Weights,
     load_composer,
@@ -159,10 +160,44 @@ def test_alone_as_in_a_batch_and_never_nan(asked: list, share: float) -> None:
         np.testing.assert_allclose(composer.compose(*parts), row, atol=1e-5)
 
 
+def test_slerp_goes_a_share_of_the_way() -> None:
+    """On the circle: from the words at 0 degrees to the picture at 120, 30 % of the way is 36."""
+
+    class Circle:
+        dim = 2
+
+        def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+            return np.array([[1, 0]] * len(texts), dtype=np.float32)
+
+    def at(degrees: float) -> np.ndarray:
+        return np.array([[np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]], np.float32)
+
+    for share, degrees in ((0, 0), (0.3, 36), (0.5, 60), (1, 120)):
+        got = Slerp(Circle(), share).compose(at(120), ["x"])
+        np.testing.assert_allclose(got, at(degrees)[0], atol=1e-6)
+    twice = Slerp(Circle(), 0.3).compose(at(120), ["x"], weights=Weights(texts=[2]))
+    np.testing.assert_allclose(twice, at(120 * 0.3 / (0.3 + 1.4))[0], atol=1e-6)
+    np.testing.assert_allclose(Slerp(Circle(), 0.3).compose(at(0), ["x"]), [1, 0], atol=1e-6)
+    # No way between opposites is the shortest: as the sum does it.
+    np.testing.assert_allclose(Slerp(Circle(), 0.3).compose(at(180), ["x"]), [1, 0], atol=1e-6)
+    assert not Slerp(Circle(), 0.5).compose(at(180), ["x"]).any()
+
+
+@given(st.integers(0, 50), st.floats(0, 1))
+def test_slerp_by_its_formula(seed: int, share: float) -> None:
+    seen, said = pictures(1, seed).astype(np.float64)[0], word("red")
+    angle = np.arccos(seen @ said)
+    expected = (np.sin(share * angle) * seen + np.sin((1 - share) * angle) * said) / np.sin(angle)
+    got = Slerp(Words(), share).compose(pictures(1, seed), ["red"])
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
 def test_names() -> None:
     for name in BASELINES:
         assert load_composer(name, Words()).name == name
-    assert load_composer("sum", Words(), picture_weight=0.2).picture_weight == 0.2
+    for name in ("sum", "slerp"):
+        assert load_composer(name, Words(), picture_weight=0.25).picture_weight == 0.25
+    assert type(load_composer("slerp", Words())) is Slerp
     with pytest.raises(UsageError, match="did you mean image"):
         load_composer("imgae", Words())
     with pytest.raises(UsageError, match="not to image"):
