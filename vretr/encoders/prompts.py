@@ -25,6 +25,7 @@ Pieces = Sequence[str]
 Ids = NDArray[np.int64]
 
 PADDING = 0
+NO_PLACES = np.zeros(0, np.int64)
 EMPTY = 2  # tokens of an empty sentence: start and end
 FILLER = 259  # what stands in the places of CLIP's sentences: LinCIR's free-standing `$`
 
@@ -33,12 +34,13 @@ FILLER = 259  # what stands in the places of CLIP's sentences: LinCIR's free-sta
 class Prompts:
     """B sentences as tokens, with P places for pseudo words in all.
 
-    A place holds some id, which counts for nothing: the embedding there is replaced.
+    Places go sentence by sentence, from left to right. Each holds some id, which counts for
+    nothing: the embedding there is replaced.
     """
 
     ids: Ids  # [B, L]: start, words, end, then zeros
-    rows: Ids  # [P]: which sentence each place is in ...
-    columns: Ids  # [P]: ... and where; sentence by sentence, from left to right
+    rows: Ids = field(default_factory=lambda: NO_PLACES)  # [P]: each place's sentence ...
+    columns: Ids = field(default_factory=lambda: NO_PLACES)  # [P]: ... and where it is in it
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,13 +112,10 @@ class PromptTokens:
             raise ValueError("a sentence is a sequence of pieces: ('a photo of ', ' on grass')")
         encoded = iter(self.encode([piece for pieces in sentences for piece in pieces]))
         fitting = [self._fitted([next(encoded) for _ in pieces]) for pieces in sentences]
-        length = max((len(ids) for ids, _ in fitting), default=EMPTY)
-        batch = np.full((len(fitting), length), PADDING)
-        for row, (ids, _) in zip(batch, fitting, strict=True):
-            row[: len(ids)] = ids
         rows = [row for row, (_, places) in enumerate(fitting) for _ in places]
         columns = [place for _, places in fitting for place in places]
-        return Prompts(batch, np.array(rows, np.int64), np.array(columns, np.int64))
+        ids = padded_ids([ids for ids, _ in fitting])
+        return Prompts(ids, np.array(rows, np.int64), np.array(columns, np.int64))
 
     def _fitted(self, pieces: list[list[int]]) -> tuple[list[int], list[int]]:
         """The ids of a sentence and its places; of too many words the last ones are left out."""
@@ -145,3 +144,11 @@ class PromptTokens:
                 "A text is longer than the %d tokens that the model reads; its end is left out.",
                 self.length - EMPTY,
             )
+
+
+def padded_ids(sentences: Sequence[Sequence[int]]) -> Ids:
+    """Token ids of each sentence -> [B, L], as long as the longest."""
+    ids = np.full((len(sentences), max(map(len, sentences), default=EMPTY)), PADDING)
+    for row, sentence in zip(ids, sentences, strict=True):
+        row[: len(sentence)] = sentence
+    return ids

@@ -1,4 +1,4 @@
-"""`Lite`: the towers and the heads as an Encoder. A picture needs torch on GPUs only."""
+"""`Lite`: the towers and the heads as an Encoder. Only gradients and GPUs need torch."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from vretr.encoders.lite.files import PINNED
 from vretr.encoders.lite.heads import CONSTANTS, SHIPPED, Heads, seen_by_heads
-from vretr.encoders.lite.shape import DIM, PREPROCESSING
-from vretr.encoders.lite.text_tower import TextTower
+from vretr.encoders.lite.shape import DIM, PREPROCESSING, TEXT
+from vretr.encoders.lite.text_tower import MAX_TOKENS, TextTower
 from vretr.encoders.names import Precision
+from vretr.encoders.prompts import Pieces, Prompts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vretr.encoders.base import Images
     from vretr.encoders.lite.image_tower import ImageTower
+    from vretr.encoders.lite.torch_texts import TorchTexts
 
 
 class Lite:
@@ -25,6 +29,9 @@ class Lite:
 
     reads_text = True
     dim = DIM
+    token_width = TEXT
+    context = MAX_TOKENS
+    context = MAX_TOKENS
     preprocessing = PREPROCESSING
 
     def __init__(
@@ -83,6 +90,50 @@ class Lite:
         if not texts:
             return np.zeros((0, DIM), np.float32)
         return self._heads.texts(self._text_tower(texts))
+
+    def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
+        """Sentences in pieces -> their tokens; what exceeds 256 is left out, but no place.
+
+        Raises:
+            UsageError: more pseudo words than tokens are read.
+        """
+        return self._text_tower.prompts(sentences)
+
+    def encode_with(
+        self, sentences: Sequence[Pieces], words: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Sentences in pieces, and what stands between them -> float32 [B, 640], unit length.
+
+        A pseudo word is a word embedding of MiniLM, before position, type and norm.
+
+        Raises:
+            UsageError: more pseudo words than tokens are read.
+            ValueError: words that are not [P, 384].
+        """
+        prompts = self.prompts(sentences)
+        prompts.check(words.shape, self.token_width)
+        return self._heads.texts(self._text_tower.read(prompts, words))
+
+    def embed(self, prompts: Prompts, words: "Tensor | None" = None) -> "Tensor":
+        """Sentences, and [P, 384] to stand in their P places -> float32 [B, 640], unit length.
+
+        Differentiable with respect to `words`; in torch, on this encoder's device.
+
+        Raises:
+            ValueError: words of another shape.
+        """
+        prompts.check((0, self.token_width) if words is None else words.shape, self.token_width)
+        return self._torch_texts(prompts, words)
+
+    @cached_property
+    def _torch_texts(self) -> "TorchTexts":
+        from vretr.encoders.lite.torch_texts import TorchTexts
+
+        return TorchTexts(self._heads, device=self._device, folder=self._weights)
+
+    def project_images(self, images: "Images") -> NDArray[np.float32]:
+        """The same as `encode_images`: the heads know unit vectors only."""
+        return self.encode_images(images)
 
     def encode_images(self, images: "Images") -> NDArray[np.float32]:
         """PIL pictures or uint8 pixels [B, 3, 224, 224] -> float32 [B, 640], unit length."""

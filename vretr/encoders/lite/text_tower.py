@@ -15,6 +15,7 @@ import numpy as np
 from vretr.encoders.base import unit
 from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
+from vretr.encoders.prompts import PADDING, Prompts, PromptTokens, padded_ids
 from vretr.encoders.words.arrays import Array, Tensors, map_safetensors
 from vretr.encoders.words.foreign import Bert
 
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WIDTH, HEADS = 384, 12
-PAD = 0
+START, END, FILLER = 101, 102, 103  # [CLS], [SEP], [MASK]
 MAX_TOKENS = 256  # what all-MiniLM-L6-v2 was tuned with
 LAYER_NORM_EPS = 1e-12
 BATCH = 64
 UNKNOWN = "[UNK]"
+NO_WORDS: Array = np.zeros((0, WIDTH), np.float32)
 
 
 class TextTower:
@@ -51,8 +53,11 @@ class TextTower:
             heads=HEADS,
             activation="gelu",
             eps=LAYER_NORM_EPS,
-            pad=PAD,
+            pad=PADDING,
             pool="mean",
+        )
+        self.prompts = PromptTokens(
+            encode=self._pieces, start=START, end=END, filler=FILLER, length=MAX_TOKENS
         )
         self._told: set[str] = set()
 
@@ -65,18 +70,28 @@ class TextTower:
         """
         encodings = self.tokenizer.encode_batch(list(texts))
         for text, encoding in zip(texts, encodings, strict=True):
-            self._warn(text, encoding)
-        tokens = [encoding.ids for encoding in encodings]
-        vectors = np.empty((len(tokens), WIDTH), np.float32)
-        by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # little padding
-        with blas_threads_for(len(tokens)):
-            for start in range(0, len(tokens), BATCH):
-                rows = by_length[start : start + BATCH]
-                vectors[rows] = self._forward([tokens[i] for i in rows])
+            self._warn_of_length(text, encoding)
+            self._warn_of_letters(text, encoding)
+        return self.read(Prompts(padded_ids([encoding.ids for encoding in encodings])), NO_WORDS)
+
+    def read(self, prompts: Prompts, words: Array) -> Array:
+        """Sentences with P places, and [P, 384] to stand there -> float32 [B, 384], unit length."""
+        vectors = np.empty((len(prompts), WIDTH), np.float32)
+        with blas_threads_for(len(prompts)):
+            for rows, places, part in prompts.batches(BATCH):
+                embeddings = self._bert.embeddings(part.ids)
+                embeddings[part.rows, part.columns] = words[places]
+                vectors[rows] = unit(self._bert(part.ids, embeddings))
         return vectors
 
-    def _warn(self, text: str, encoding: "Encoding") -> None:
-        """Says what of a text is not read."""
+    def _pieces(self, pieces: list[str]) -> list[list[int]]:
+        encodings = self.tokenizer.encode_batch(pieces, add_special_tokens=False)
+        for piece, encoding in zip(pieces, encodings, strict=True):
+            self._warn_of_letters(piece, encoding)
+        return [encoding.ids for encoding in encodings]
+
+    def _warn_of_length(self, text: str, encoding: "Encoding") -> None:
+        """Says how much of a text is not read."""
         if encoding.overflowing:
             *_, (_, end), _ = encoding.offsets  # the last one is the end token's
             self._tell(
@@ -84,6 +99,9 @@ class TextTower:
                 f"Only the first {len(text[:end].split()):,} of {len(text.split()):,} words of "
                 f"{_short(text)} are read.",
             )
+
+    def _warn_of_letters(self, text: str, encoding: "Encoding") -> None:
+        """Says that the vocabulary lacks what a text is written in."""
         if UNKNOWN in encoding.tokens or not all(map(_latin, text)):
             self._tell(
                 "unknown",
@@ -94,10 +112,6 @@ class TextTower:
         if kind not in self._told:
             self._told.add(kind)
             log.warning("%s Further texts like it are not named.", sentence)
-
-    def _forward(self, tokens: list[list[int]]) -> Array:
-        length = max(map(len, tokens))
-        return unit(self._bert(np.array([row + [PAD] * (length - len(row)) for row in tokens])))
 
 
 def _latin(character: str) -> bool:

@@ -43,13 +43,18 @@ class ClipTower:
     cls: bool
     pad: int
 
-    def __call__(self, ids: Ids) -> Array:
-        """Token ids, as long as the context, to vectors of any length."""
+    def __call__(self, ids: Ids, words: Array | None = None) -> Array:
+        """Token ids, as long as the context, to vectors of any length.
+
+        Args:
+            ids: [B, L].
+            words: [B, L, width], token embeddings other than those of the ids.
+        """
         rows = np.arange(len(ids))
         places = self._places(ids)
         if self.causal and not self.cls:
             ids = ids[:, : places.max() + 1]  # what follows cannot matter
-        x = self.tensors["token_embedding.weight"][ids]
+        x = self.embeddings(ids) if words is None else words[:, : ids.shape[1]]
         if self.cls:
             own = np.broadcast_to(self.tensors["cls_emb"], (len(ids), 1, x.shape[2]))
             x = np.concatenate([x, own], axis=1)
@@ -58,6 +63,10 @@ class ClipTower:
         for layer in range(self.tensors.count("transformer.resblocks.{}.ln_1.weight")):
             x = self._block(x, bias, f"transformer.resblocks.{layer}")
         return self._projected(self.tensors.norm(x[rows, places], "ln_final", eps=self.eps))
+
+    def embeddings(self, ids: Ids) -> Array:
+        """The raw token embeddings [B, L, width] of token ids, free to be written to."""
+        return self.tensors["token_embedding.weight"][ids]
 
     def _places(self, ids: Ids) -> Ids:
         """Whose vector is taken, a row; the class token stands one behind the last."""

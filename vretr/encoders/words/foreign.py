@@ -5,7 +5,7 @@ away as far as it goes.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from vretr.encoders.words.arrays import (
 class ForeignTower:
     """Token ids [B, L] -> [B, dim]; a family says what its transformer is."""
 
+    table: ClassVar[str] = "transformer.embed_tokens.weight"
+
     tensors: Tensors
     heads: int
     activation: str
@@ -33,18 +35,28 @@ class ForeignTower:
     pad: int
     pool: Literal["mean", "first"]
 
-    def __call__(self, ids: Ids) -> Array:
-        """Token ids, padded at the end, to vectors of any length."""
+    def __call__(self, ids: Ids, words: Array | None = None) -> Array:
+        """Token ids, padded at the end, to vectors of any length.
+
+        Args:
+            ids: [B, L].
+            words: [B, L, width], word embeddings other than those of the ids.
+        """
         seen = ids != self.pad
         length = max(1, int(seen.any(0).nonzero()[0].max(initial=0)) + 1)
         ids, seen = ids[:, :length], seen[:, :length]
-        x = self._transformed(ids, seen, masked(seen)[:, None, None, :])
+        x = self.embeddings(ids) if words is None else words[:, :length]
+        x = self._transformed(x, seen, masked(seen)[:, None, None, :])
         if self.pool == "first":
             return self._projected(x[:, 0])
         weight = seen[..., None].astype(np.float32)
         return self._projected((x * weight).sum(1) / weight.sum(1))
 
-    def _transformed(self, ids: Ids, seen: NDArray[np.bool_], bias: Array) -> Array:
+    def embeddings(self, ids: Ids) -> Array:
+        """The raw word embeddings [B, L, width] of token ids, free to be written to."""
+        return self.tensors[self.table][ids]
+
+    def _transformed(self, x: Array, seen: NDArray[np.bool_], bias: Array) -> Array:
         raise NotImplementedError
 
     def _positions(self, seen: NDArray[np.bool_]) -> Ids:
@@ -63,9 +75,10 @@ class ForeignTower:
 class Roberta(ForeignTower):
     """RoBERTa and XLM-RoBERTa: post-norm blocks (Liu et al. 2019, Conneau et al. 2020)."""
 
-    def _transformed(self, ids: Ids, seen: NDArray[np.bool_], bias: Array) -> Array:
+    table = "transformer.embeddings.word_embeddings.weight"
+
+    def _transformed(self, x: Array, seen: NDArray[np.bool_], bias: Array) -> Array:
         t, root = self.tensors, "transformer.embeddings"
-        x = t[f"{root}.word_embeddings.weight"][ids]
         x = x + t[f"{root}.token_type_embeddings.weight"][0]
         x = x + t[f"{root}.position_embeddings.weight"][self._positions(seen)]
         x = t.norm(x, f"{root}.LayerNorm", eps=self.eps)
@@ -99,9 +112,9 @@ class NllbEncoder(ForeignTower):
 
     scale: float  # of the word embeddings
 
-    def _transformed(self, ids: Ids, seen: NDArray[np.bool_], bias: Array) -> Array:
+    def _transformed(self, x: Array, seen: NDArray[np.bool_], bias: Array) -> Array:
         t = self.tensors
-        x = t["transformer.embed_tokens.weight"][ids] * np.float32(self.scale)
+        x = x * np.float32(self.scale)
         x = x + self._sinusoids(self._positions(seen), x.shape[2])
         for layer in range(t.count("transformer.layers.{}.fc1.weight")):
             x = self._block(x, bias, f"transformer.layers.{layer}")
@@ -131,10 +144,9 @@ class T5Encoder(ForeignTower):
     buckets: int
     farthest: int  # distances from here on share a bucket
 
-    def _transformed(self, ids: Ids, seen: NDArray[np.bool_], bias: Array) -> Array:
+    def _transformed(self, x: Array, seen: NDArray[np.bool_], bias: Array) -> Array:
         t = self.tensors
-        x = t["transformer.embed_tokens.weight"][ids]
-        bias = bias + self._by_distance(ids.shape[1])
+        bias = bias + self._by_distance(x.shape[1])
         for layer in range(t.count("transformer.block.{}.layer.0.layer_norm.weight")):
             x = self._block(x, bias, f"transformer.block.{layer}.layer")
         return self._rms(x, "transformer.final_layer_norm")
