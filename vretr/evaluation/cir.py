@@ -80,10 +80,7 @@ def measure(
         figures = benchmark.figures(ranks, benchmark.queries)
     if config.submission is not None and benchmark.submission is not None:
         listed = lists(benchmark, queries, vectors, removed=removed)
-        for prefix, content in benchmark.submission(benchmark.queries, listed).items():
-            file = config.submission.with_name(prefix + config.submission.name)
-            with atomic_write(file) as out:
-                out.write(json.dumps(content).encode())
+        _write(config.submission, benchmark.submission(benchmark.queries, listed))
     return Report(
         dataset=config.dataset,
         split=benchmark.split,
@@ -151,6 +148,14 @@ def _references(
     place = {number: place for place, number in enumerate(dict.fromkeys(references))}
     raw = _vectors(config, encoder, [benchmark.pictures[number] for number in place], raw=True)
     return raw[[place[number] for number in references]]
+
+
+def _write(file: Path, contents: Mapping[str, Any]) -> None:
+    """JSON files as the servers' own examples have them, each at once or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for prefix, content in contents.items():
+        with atomic_write(file.with_name(prefix + file.name)) as out:
+            out.write(json.dumps(content).encode())
 
 
 def _settings(

@@ -37,6 +37,7 @@ SIZES = {"val": Size(220, 123_403), "test": Size(800, 123_403)}
 
 COCO = "COCO2017_unlabeled"
 LISTED = f"{COCO}/annotations/image_info_unlabeled2017.json"
+ADVICE = "It is COCO's own list of the photos, image_info_unlabeled2017.zip on cocodataset.org."
 
 
 def load(root: Path, split: str) -> Benchmark:
@@ -46,7 +47,7 @@ def load(root: Path, split: str) -> Benchmark:
         MismatchError: files are missing, malformed, or of another benchmark.
     """
     file = find(root, f"annotations/{split}.json", benchmark="circo")
-    listed = find(root, LISTED, benchmark="circo", advice=f"{LISTED} is a file of COCO's own.")
+    listed = find(root, LISTED, benchmark="circo", advice=ADVICE)
     folder = str(root / COCO / "unlabeled2017")
     photos = _photos(listed)
     numbers = Numbers()

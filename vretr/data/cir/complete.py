@@ -32,10 +32,11 @@ def complete(benchmark: Benchmark, *, allow_missing: bool = False) -> Benchmark:
         _refuse_sizes(benchmark)
     missing = [n for n, path in enumerate(benchmark.pictures) if not os.path.isfile(path)]
     if missing and not allow_missing:
-        first = "; ".join(display(os.fspath(benchmark.pictures[n])) for n in missing[:SHOWN])
-        more = f"; and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+        files = [*dict.fromkeys(os.fspath(benchmark.pictures[n]) for n in missing)]
+        first = "; ".join(map(display, files[:SHOWN]))
+        more = f"; and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
         raise MismatchError(
-            f"{benchmark.title} lacks {len(missing):,} pictures: {first}{more}. {HINT}"
+            f"{benchmark.title} lacks {len(files):,} pictures: {first}{more}. {HINT}"
         )
     left = _without(benchmark, missing) if missing else benchmark
     strays = _strays(left.queries)
