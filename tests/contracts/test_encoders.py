@@ -9,7 +9,11 @@ import torch
 from PIL import Image
 
 from tests.vretr.encoders.tiny import tiny_clip
-from vretr.encoders import Encoder, PseudoTextEncoder, load_encoder
+from vretr.encoders import Encoder, PseudoTextEncoder, load_encoder, unit
+from vretr.encoders.base import KeepsLengths
+from vretr.encoders.lite import Lite
+from vretr.encoders.openclip import OpenClip
+from vretr.encoders.prompts import Pieces, Prompts
 from vretr.errors import UsageError
 
 TEXTS = ["a red circle", "two green squares beside a tree, seen from far away", "", "snow ☃ ❄"]
@@ -142,13 +146,111 @@ def test_kinds_differ_in_identity(tmp_path: Path) -> None:
     assert len(set(found)) == len(found)
 
 
-def test_pseudo_words(encoder: Encoder) -> None:
+SENTENCES: list[Pieces] = [
+    ("a photo of ", " that costs $5"),
+    ("", ""),
+    ("two green squares beside a tree",),
+    ("", ", a sketch of ", "", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def pseudo(encoder: Encoder) -> PseudoTextEncoder:
     if not isinstance(encoder, PseudoTextEncoder):
         pytest.skip("this encoder's sentences hold no pseudo words")
-    prompts = encoder.prompts([("a photo of ", ""), ("", " on a table")])
-    words = torch.randn(2, encoder.token_width, requires_grad=True)
-    vectors = encoder.embed(prompts, words)
-    assert vectors.shape == (2, encoder.dim)
-    vectors.square().sum().backward()
+    return encoder
+
+
+def table(encoder: PseudoTextEncoder) -> torch.Tensor:
+    """The embeddings of all tokens: [vocabulary, token_width]."""
+    if isinstance(encoder, Lite):
+        weights = encoder._text_tower.weights["embeddings.word_embeddings.weight"]
+        return torch.tensor(weights)
+    assert isinstance(encoder, OpenClip)
+    return encoder._clip_texts._tower.token_embedding.weight.detach()
+
+
+def words_for(encoder: PseudoTextEncoder, sentences: list[Pieces]) -> torch.Tensor:
+    """Some embedding for each place, of a real one's size."""
+    draws = torch.Generator().manual_seed(3)
+    places = len(encoder.prompts(sentences).rows)
+    noise = torch.randn(places, encoder.token_width, generator=draws)
+    return noise * table(encoder).std()
+
+
+def test_sentences_without_places_are_texts(pseudo: PseudoTextEncoder) -> None:
+    found = unit(pseudo.embed(pseudo.prompts([(text,) for text in TEXTS])).numpy())
+    np.testing.assert_allclose(found, pseudo.encode_texts(TEXTS), atol=1e-5)
+    none = np.zeros((0, pseudo.token_width), np.float32)
+    found = pseudo.encode_with([(text,) for text in TEXTS], none)
+    np.testing.assert_allclose(found, pseudo.encode_texts(TEXTS), atol=1e-5)
+
+
+def test_a_places_own_embedding_changes_nothing(pseudo: PseudoTextEncoder) -> None:
+    prompts = pseudo.prompts(SENTENCES)
+    own = table(pseudo)[torch.from_numpy(prompts.ids[prompts.rows, prompts.columns])]
+    plain = pseudo.embed(Prompts(prompts.ids))
+    torch.testing.assert_close(pseudo.embed(prompts, own), plain, atol=1e-5, rtol=0)
+
+
+def test_a_pseudo_word_may_be_a_word(pseudo: PseudoTextEncoder) -> None:
+    _, number, _ = pseudo.prompts([("cat",)]).ids[0]
+    cats = table(pseudo)[number].expand(5, -1)
+    sentences = [*SENTENCES[:3], ("", ", a sketch of ", " or ", "")]
+    texts = ["cat".join(pieces) for pieces in sentences]
+    expected = pseudo.encode_texts(texts)
+    found = unit(pseudo.embed(pseudo.prompts(sentences), cats).numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(pseudo.encode_with(sentences, cats.numpy()), expected, atol=1e-5)
+
+
+def test_queries_are_read_as_in_training(pseudo: PseudoTextEncoder) -> None:
+    words = words_for(pseudo, SENTENCES)
+    vectors = pseudo.embed(pseudo.prompts(SENTENCES), words)
+    assert (vectors.shape, vectors.dtype) == ((4, pseudo.dim), torch.float32)
+    found = pseudo.encode_with(SENTENCES, words.numpy())
+    assert (found.shape, found.dtype) == ((4, pseudo.dim), np.float32)
+    np.testing.assert_allclose(found, unit(vectors.numpy()), atol=1e-5)
+
+
+def test_gradients_reach_every_pseudo_word(pseudo: PseudoTextEncoder) -> None:
+    words = words_for(pseudo, SENTENCES).requires_grad_()
+    vectors = pseudo.embed(pseudo.prompts(SENTENCES), words)
+    (vectors * torch.linspace(-1, 1, pseudo.dim)).sum().backward()
     assert words.grad is not None
     assert (words.grad.abs().sum(1) > 0).all()
+
+
+def test_padding_changes_nothing(pseudo: PseudoTextEncoder) -> None:
+    prompts, words = pseudo.prompts(SENTENCES), words_for(pseudo, SENTENCES)
+    assert prompts.ids.shape[1] < pseudo.context
+    padded = pseudo.embed(prompts.padded(pseudo.context), words)
+    torch.testing.assert_close(padded, pseudo.embed(prompts, words), atol=1e-5, rtol=0)
+
+
+def test_what_is_cut_is_never_a_place(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = make()
+    if not isinstance(encoder, PseudoTextEncoder):
+        pytest.skip("this encoder's sentences hold no pseudo words")
+    caplog.clear()
+    long: Pieces = ("word " * encoder.context, " and ", " and more")
+    words = words_for(encoder, [long]).numpy()
+    found = encoder.encode_with([long], words)
+    assert ["is left out" in record.getMessage() for record in caplog.records] == [True]
+    kept = ("word " * (encoder.context - 4), "", "")
+    np.testing.assert_allclose(found, encoder.encode_with([kept], words), atol=1e-5)
+    assert len(encoder.prompts([kept]).ids[0]) == encoder.context
+    with pytest.raises(UsageError, match="pseudo words"):
+        encoder.prompts([("",) * encoder.context])
+
+
+def test_a_dollar_is_a_dollar(pseudo: PseudoTextEncoder) -> None:
+    assert len(pseudo.prompts([("a $ that costs $5, or $$",)]).rows) == 0
+
+
+def test_lengths_of_pictures(encoder: Encoder, pictures: list[Image.Image]) -> None:
+    if not isinstance(encoder, KeepsLengths):
+        pytest.skip("this encoder tells no lengths")
+    vectors = encoder.project_images(pictures)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(unit(vectors), encoder.encode_images(pictures), atol=1e-6)

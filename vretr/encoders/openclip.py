@@ -73,6 +73,11 @@ class OpenClip:
         return width
 
     @property
+    def context(self) -> int:
+        """Most tokens of a sentence, start and end included."""
+        return self._prompts.length
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """How the weights want their pictures."""
         return self._design.preprocessing
@@ -185,21 +190,20 @@ class OpenClip:
             UsageError: a text tower that is not CLIP's; more pseudo words than tokens are read.
             ValueError: words of another shape.
         """
-        import torch
-
         prompts = self.prompts(sentences)
         prompts.check(words.shape, self.token_width)
+        if not sentences:
+            return np.empty((0, self.dim), np.float32)
+        if prepared := self._words_for(len(sentences)):
+            return prepared.read(prompts, words, context=self.context)
+        import torch
+
         vectors = np.empty((len(prompts), self.dim), np.float32)
         for rows, places, part in prompts.batches(TEXTS_AT_ONCE):
             with torch.inference_mode():
                 found = self.embed(part, torch.tensor(words[places]))
             vectors[rows] = unit(found.cpu().numpy())
         return vectors
-
-    @property
-    def context(self) -> int:
-        """Most tokens of a sentence, start and end included."""
-        return self._prompts.length
 
     @cached_property
     def _prompts(self) -> "PromptTokens":

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
 from vretr.encoders.prompts import FILLER, Pieces, Prompts, PromptTokens
+from vretr.encoders.words.tokens import clip_prompts
 from vretr.errors import UsageError
 
 CLIP = SimpleTokenizer()
@@ -24,9 +25,9 @@ def made(length: int = 77) -> PromptTokens:
     )
 
 
-@pytest.fixture
-def tokens() -> PromptTokens:
-    return made()
+@pytest.fixture(params=[made, clip_prompts], ids=["open_clip's", "ours"])
+def tokens(request: pytest.FixtureRequest) -> PromptTokens:
+    return request.param(77)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ class Lite:
     dim = DIM
     token_width = TEXT
     context = MAX_TOKENS
-    context = MAX_TOKENS
     preprocessing = PREPROCESSING
 
     def __init__(
@@ -112,6 +111,8 @@ class Lite:
         """
         prompts = self.prompts(sentences)
         prompts.check(words.shape, self.token_width)
+        if not sentences:
+            return np.zeros((0, DIM), np.float32)
         return self._heads.texts(self._text_tower.read(prompts, words))
 
     def embed(self, prompts: Prompts, words: "Tensor | None" = None) -> "Tensor":

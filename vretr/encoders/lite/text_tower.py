@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vretr.encoders.base import unit
-from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
 from vretr.encoders.prompts import PADDING, Prompts, PromptTokens, padded_ids
 from vretr.encoders.words.arrays import Array, Tensors, map_safetensors
 from vretr.encoders.words.foreign import Bert
+from vretr.encoders.words.sentences import read
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -28,7 +28,6 @@ WIDTH, HEADS = 384, 12
 START, END, FILLER = 101, 102, 103  # [CLS], [SEP], [MASK]
 MAX_TOKENS = 256  # what all-MiniLM-L6-v2 was tuned with
 LAYER_NORM_EPS = 1e-12
-BATCH = 64
 UNKNOWN = "[UNK]"
 NO_WORDS: Array = np.zeros((0, WIDTH), np.float32)
 
@@ -76,13 +75,7 @@ class TextTower:
 
     def read(self, prompts: Prompts, words: Array) -> Array:
         """Sentences with P places, and [P, 384] to stand there -> float32 [B, 384], unit length."""
-        vectors = np.empty((len(prompts), WIDTH), np.float32)
-        with blas_threads_for(len(prompts)):
-            for rows, places, part in prompts.batches(BATCH):
-                embeddings = self._bert.embeddings(part.ids)
-                embeddings[part.rows, part.columns] = words[places]
-                vectors[rows] = unit(self._bert(part.ids, embeddings))
-        return vectors
+        return unit(read(self._bert, prompts, words))
 
     def _pieces(self, pieces: list[str]) -> list[list[int]]:
         encodings = self.tokenizer.encode_batch(pieces, add_special_tokens=False)

@@ -21,16 +21,17 @@ from vretr import paths
 from vretr.encoders.base import unit
 from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.blueprint import Blueprint
+from vretr.encoders.prompts import Prompts
 from vretr.encoders.words.arrays import Array, Ids, Tensors, map_safetensors
 from vretr.encoders.words.clip import ClipTower
 from vretr.encoders.words.foreign import ForeignTower, NllbEncoder, Roberta, T5Encoder
+from vretr.encoders.words.sentences import AT_ONCE, read
 from vretr.encoders.words.tokens import ClipTokens, FileTokens, Tokenizer
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # counted up when what is kept changes
 CARD, TENSORS, TOKENIZER = "words.json", "tower.safetensors", "tokenizer.json"
-AT_ONCE = 64
 _TOWERS: dict[str, type[ClipTower | ForeignTower]] = {
     "clip": ClipTower,
     "roberta": Roberta,
@@ -57,6 +58,13 @@ class Words:
                 ids.shape[1] - 2,
             )
         return unit(self.vectors(ids))
+
+    def read(self, prompts: Prompts, words: Array, *, context: int) -> Array:
+        """Sentences, at least one, with P places, and [P, width] to stand there -> [B, dim], unit.
+
+        For CLIP's own tokens; `context` is how many the model reads.
+        """
+        return unit(read(self.tower, prompts, words, context=context))
 
     def vectors(self, ids: Ids) -> Array:
         """Token ids [B, L] -> float32 [B, dim] as the tower gives them."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.vretr.encoders.tiny import MODEL, reference, tiny_clip
+from tests.vretr.encoders.tiny import FAMILIES, reference, stirred, tiny_clip
 from vretr.encoders import load_encoder
 from vretr.encoders.openclip import OpenClip
 from vretr.errors import VretrError
@@ -22,35 +22,6 @@ TEXTS = [
     "a dog",
     "naïve café & 東京 ☃",
 ]
-TEXT = MODEL["text_cfg"]
-
-
-def text(**changes: Any) -> dict[str, Any]:
-    return {"custom_text": True, "text_cfg": TEXT | changes}
-
-
-# What open_clip's architectures have in their configurations, at a tiny size.
-FAMILIES: dict[str, dict[str, Any]] = {
-    "CLIP": {},
-    "CLIP quickgelu": {"quick_gelu": True},
-    "EVA, ViTamin, PE-Core": text(context_length=12),
-    "MobileCLIP-B": text(no_causal_mask=False),
-    "MobileCLIP-S": text(no_causal_mask=True),
-    "SigLIP": text(no_causal_mask=True, pool_type="last", proj_bias=True, norm_kwargs={"eps": 0.5}),
-    "SigLIP2": text(
-        no_causal_mask=True, pool_type="last", proj_bias=True, act_kwargs={"approximate": "tanh"}
-    ),
-    "SigLIP i18n": {
-        **text(no_causal_mask=True, pool_type="last", proj_type="none"),
-        "embed_dim": 32,
-    },
-    "CLIPA": {"text_cfg": TEXT | {"no_causal_mask": True, "pool_type": "last"}},
-    "worldwide": {"text_cfg": TEXT | {"pool_type": "eos", "eos_id": 49407}},
-    "CoCa": text(embed_cls=True, output_tokens=True),
-    "first": text(no_causal_mask=True, pool_type="first"),
-    "last, causal": text(pool_type="last"),
-    "layer scale": text(ls_init_value=0.5, mlp_ratio=2.5),
-}
 
 
 def load(folder: Path, **settings: Any) -> OpenClip:
@@ -61,20 +32,6 @@ def load(folder: Path, **settings: Any) -> OpenClip:
 
 def unit(rows: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.normalize(rows.detach().float(), dim=-1).numpy()
-
-
-def stirred(folder: Path) -> Path:
-    """Weights of a trained model's size in place of the initial ones, which differ so little from
-    the identity that a wrong mask would pass."""
-    path = folder / "open_clip_model.safetensors"
-    draws = torch.Generator().manual_seed(5)
-    state = load_file(path)
-    for name, tensor in state.items():
-        if not name.startswith("visual") and tensor.is_floating_point():
-            noise = torch.randn(tensor.shape, generator=draws)
-            state[name] = tensor + noise * (0.3 if tensor.ndim < 2 else 0.25)
-    save_file(state, path)
-    return folder
 
 
 def of_open_clip(folder: Path) -> np.ndarray:
