@@ -14,9 +14,10 @@ COLOURS = ("red", "green", "blue")
 PAIRS = [(a, b) for a in COLOURS for b in COLOURS if a != b]
 
 
-def paint(path: Path, colour: str, size: tuple[int, int] = (24, 24)) -> None:
+def paint(path: Path, colour: str) -> None:
+    """A picture of one colour exactly, so a PNG, whatever it is called."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", (24, 24), colour).save(path, "PNG")
 
 
 def write(path: Path, content: Any) -> None:
@@ -103,8 +104,7 @@ def genecis(root: Path) -> Path:
     for place, colour in enumerate(COLOURS):
         whole.paste(colour, (30 * place, 0, 30 * place + 30, 30))
     (root / "vg_100k_all").mkdir()
-    whole.save(root / "vg_100k_all/7.png")
-    (root / "vg_100k_all/7.png").rename(root / "vg_100k_all/7.jpg")  # known by its content
+    whole.save(root / "vg_100k_all/7.jpg", "PNG")
 
     for task in ("focus", "change"):
         photos = {name: {"val_image_id": number} for name, number in numbers.items()}
