@@ -139,15 +139,17 @@ def _key(identity: str, variant: str, *names: bytes) -> str:
 
 def _state(folder: str, picture: Picture) -> bytes:
     """What tells a picture from another and from itself after a change."""
-    path = os.path.join(folder, picture)
-    name = os.fsencode(path)
-    if isinstance(picture, Region):
-        name += f"\0{picture.box} {picture.dilation} {picture.growth}".encode()
+    path = os.fspath(picture)
+    if not path.startswith("/"):
+        path = os.path.join(folder, path)
+    part = (
+        f"{picture.box} {picture.dilation} {picture.growth}" if isinstance(picture, Region) else ""
+    )
     try:
         status = os.stat(path)
     except OSError:
-        return name  # encoding it will say what is wrong with it
-    return name + f"\0{status.st_size}\0{status.st_mtime_ns}".encode()
+        return os.fsencode(path)  # encoding it will say what is wrong with it
+    return os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{part}")
 
 
 def _bytes(text: str) -> bytes:

@@ -173,7 +173,10 @@ def _same_label(asked: NDArray[Any], given: NDArray[Any], *, alone: bool) -> Ite
 
 def _vectors(vectors: ArrayLike) -> Row:
     array = np.ascontiguousarray(vectors, dtype=np.float32)
-    if array.ndim != 2 or not np.isfinite(array).all():
+    flat = array.reshape(-1)
+    # The sum of squares is read off twice as fast as all numbers are looked at; it may overflow.
+    finite = np.isfinite(flat @ flat) or np.isfinite(array).all()
+    if array.ndim != 2 or not finite:
         raise ValueError(f"Vectors are a matrix of finite numbers, not of shape {array.shape}.")
     return array
 
