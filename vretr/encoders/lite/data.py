@@ -170,7 +170,8 @@ def sentences(texts: Sequence[str]) -> Array:
 
 def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16], ...]:
     """What the tower tells of each view of each file: [N, V, 1832] and [N, V, 1000]."""
-    place = _cache("seen", [str(file) for file in files], str(SEEN), str(views), str(seed))
+    settings = str(SEEN), PREPROCESSING.describe(), str(views), str(seed)
+    place = _cache("seen", [str(file) for file in files], *settings)
     if not place.exists():
         log.warning("Looking at %d photos in %d views each", len(files), views)
         tower = ImageTower(device="auto")

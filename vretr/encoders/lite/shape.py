@@ -16,8 +16,10 @@ EVERYDAY = 512  # captions that tell how easily a photo is found
 
 PREPROCESSING = Preprocessing(
     size=224,
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
+    # As TensorFlow trained these weights: (value - 127) / 128. ImageNet's usual mean and deviation,
+    # which most ports name, nearly double the contrast and cost 7 points of the classifier's top 1.
+    mean=(127 / 255, 127 / 255, 127 / 255),
+    std=(128 / 255, 128 / 255, 128 / 255),
     interpolation="bicubic",
     # The whole picture: at the margins may lie what somebody searches for, and the photos that
     # the heads were trained on are squashed to squares already.
