@@ -49,6 +49,10 @@ class Method:
     train: Verb | None = None  # (config) -> Run
     evaluate: Verb | None = None  # (config) -> Report
     load: str | None = None  # "module:function"; (Path, device) -> Encoder | Composer | ...
+    composer: str | None = None
+    """"module:function"; (encoder, Path | None, *, picture_weight, prompt) -> Composer | None: the
+    one in a Run or a file, or, without a path, what is at hand for this encoder. The two settings
+    may be None."""
     commands: Mapping[str, Verb] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -21,6 +21,11 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
+def device_of(config: TrainConfig) -> str:
+    """The device that this process trains on, for what a method loads there before `fit`."""
+    return str(accelerator_for(config).device)
+
+
 def _precision(config: TrainConfig) -> str:
     """Accelerate's word for the number format."""
     cuda = config.device in ("auto", "cuda") and torch.cuda.is_available()

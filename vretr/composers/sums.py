@@ -1,26 +1,14 @@
-"""Composers: what turns pictures and words into one query vector of an encoder's space.
-
-    composer = WeightedSum(encoder)
-    query = composer.compose(encoder.encode_images([photo]), ["in the snow"])
-
-The weighted sum is the baseline that needs no training; a trained composer has the same face.
-"""
+"""Sums of pictures and words: the composers that need no training, and what others build upon."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vretr.composers.base import NO_PICTURES, NOTHING, Negatives, Vectors, Weights
 from vretr.encoders.base import Encoder, unit
-from vretr.errors import MismatchError, UsageError
-from vretr.methods import near
-from vretr.paths import display
-
-Vectors = NDArray[np.float32]
+from vretr.errors import UsageError
 
 PICTURE_WEIGHT = 0.3
 """Share of the pictures where there are words as well: the best on colour triplets of training
@@ -36,66 +24,6 @@ would remain; at 0.5 the wanted still leads."""
 
 CANCELLED = 1e-6
 """Below this length a sum of unit vectors is rounding error."""
-
-NO_PICTURES: Vectors = np.zeros((0, 0), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class Negatives:
-    """What the query is to lead away from."""
-
-    references: Vectors = field(default_factory=lambda: NO_PICTURES)  # [R, dim]
-    texts: Sequence[str] = ()
-
-
-NOTHING = Negatives()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """One positive number for each term, or none for all 1. See `WeightedSum` for what they do."""
-
-    references: Sequence[float] = ()
-    texts: Sequence[float] = ()
-    negative_references: Sequence[float] = ()
-    negative_texts: Sequence[float] = ()
-
-
-@runtime_checkable
-class Composer(Protocol):
-    """Pictures and words -> one unit vector. Asked alone or in a batch, it gives the same."""
-
-    @property
-    def name(self) -> str:
-        """What `--composer` calls it."""
-
-    def compose(
-        self,
-        references: Vectors,
-        texts: Sequence[str],
-        negatives: Negatives = NOTHING,
-        *,
-        weights: Weights | None = None,
-    ) -> Vectors:
-        """The query vector, float32 [dim], of unit length.
-
-        Args:
-            references: [R, dim], unit vectors of the encoder that the composer is for; R may be 0.
-            texts: any number of sentences.
-
-        Raises:
-            UsageError: nothing was given, words cannot be read, weights do not fit the terms.
-        """
-
-    def compose_batch(
-        self,
-        references: Vectors | Sequence[Vectors],
-        texts: Sequence[Sequence[str]],
-        negatives: Sequence[Negatives] | None = None,
-        *,
-        weights: Sequence[Weights | None] | None = None,
-    ) -> Vectors:
-        """Query vectors float32 [B, dim]; `references` is [B, R, dim] or B arrays [R_b, dim]."""
 
 
 class WeightedSum:
@@ -146,28 +74,43 @@ class WeightedSum:
         negatives = negatives or [NOTHING] * count
         if self.picture_weight == 1:  # words beside a picture count nothing; they may be unreadable
             texts = [() if len(p) else words for p, words in zip(references, texts, strict=True)]
-        words = self._read([*texts, *(negative.texts for negative in negatives)])
+        weighed = [weight or Weights() for weight in weights or [None] * count]
+        words = self.words_of(
+            [*texts, *(negative.texts for negative in negatives)],
+            [*references, *(negative.references for negative in negatives)],
+            [*(w.references for w in weighed), *(w.negative_references for w in weighed)],
+        )
         return np.stack(
             [
-                self._query(pictures, wanted, negative.references, unwanted, weight or Weights())
-                for pictures, wanted, negative, unwanted, weight in zip(
-                    references,
-                    words[:count],
-                    negatives,
-                    words[count:],
-                    weights or [None] * count,
-                    strict=True,
+                self._query(unit(seen), wanted, unit(negative.references), unwanted, weight)
+                for seen, wanted, negative, unwanted, weight in zip(
+                    references, words[:count], negatives, words[count:], weighed, strict=True
                 )
             ]
         )
 
-    def _read(self, groups: Sequence[Sequence[str]]) -> list[Vectors]:
-        """Groups of sentences -> one [T, dim] a group, each sentence encoded once, in one call."""
+    def words_of(
+        self,
+        groups: Sequence[Sequence[str]],
+        pictures: Sequence[Vectors],
+        weights: Sequence[Sequence[float]],
+    ) -> list[Vectors]:
+        """Groups of sentences -> one [T, dim] a group, each sentence encoded once, in one call.
+
+        Args:
+            groups: G groups.
+            pictures: [R, dim] beside each group, and their weights: for composers whose words are
+                read together with the pictures.
+        """
         distinct = {text: n for n, text in enumerate(dict.fromkeys(chain.from_iterable(groups)))}
         if not distinct:
             return [NO_PICTURES] * len(groups)
         vectors = self.encoder.encode_texts([*distinct])
         return [vectors[[distinct[text] for text in group]] for group in groups]
+
+    def read_by(self, encoder: Encoder) -> "WeightedSum":
+        """The same composer, whose words another encoder reads."""
+        return type(self)(encoder, self.picture_weight, name=self.name)
 
     def _query(
         self,
@@ -269,39 +212,3 @@ def _sum(*terms: tuple[float, Vectors]) -> Vectors:
     largest = coefficients / np.abs(coefficients).max()
     vector = largest / np.abs(largest).sum() @ np.stack([vector for _, vector in terms])
     return unit(vector) if np.linalg.norm(vector) > CANCELLED else np.zeros_like(terms[0][1])
-
-
-# The baselines that every composer is measured against, as picture weights.
-BASELINES = {"image": 1.0, "text": 0.0, "sum": PICTURE_WEIGHT, "slerp": SLERP_WEIGHT}
-
-
-def load_composer(name: str, encoder: Encoder, *, picture_weight: float | None = None) -> Composer:
-    """The composer of that name: `image`, `text`, `sum`, `slerp`, or a Run by its path.
-
-    Raises:
-        UsageError: there is no such composer, or it takes no picture weight.
-        MismatchError: the Run is not a composer, or one for another encoder.
-    """
-    if name in BASELINES:
-        if picture_weight is not None and name not in ("sum", "slerp"):
-            raise UsageError(f"--picture-weight belongs to sum and slerp, not to {name}.")
-        share = BASELINES[name] if picture_weight is None else picture_weight
-        return (Slerp if name == "slerp" else WeightedSum)(encoder, share, name=name)
-    if not Path(name).is_dir():
-        raise UsageError(
-            f"There is no composer {name!r} and no Run of that path; {near(name, BASELINES)}"
-        )
-    if picture_weight is not None:
-        raise UsageError("A trained composer takes no --picture-weight.")
-    from vretr.training import Run
-
-    run = Run.open(Path(name))
-    if run.kind != "composer":
-        raise MismatchError(f"The run {display(name)} holds a {run.kind}, not a composer.")
-    trained = run.about["encoder"]
-    if trained is None or trained["identity"] != encoder.identity:
-        raise MismatchError(
-            f"The composer {display(name)} was trained for the encoder "
-            f"{trained and trained['name']}, and {encoder.name} is another one."
-        )
-    return run.load()

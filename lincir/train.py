@@ -1,0 +1,109 @@
+"""Trains φ: `vretr train lincir --backbone ViT-L --corpus captions.txt.gz`. Sentences alone."""
+
+import numpy as np
+import torch
+
+from lincir.backbone import load_backbone
+from lincir.config import TrainConfig
+from lincir.corpus import Corpus
+from lincir.data import Rows, Sentences, kept_features, text_vectors
+from lincir.model import Phi, noise_scale
+from lincir.preparing import Recipe
+from lincir.stepping import HeldOut, step
+from lincir.tokens import load_tokens
+from vretr.encoders import PseudoTextEncoder
+from vretr.encoders.names import Precision
+from vretr.errors import UsageError
+from vretr.training import Card, Run, fit, seed_all
+from vretr.training.devices import device_of
+
+MEASURED = 4096  # sentences that tell how long vectors are
+PASSES = 2  # over the corpus, from which on its vectors are kept
+
+
+def train(config: TrainConfig) -> Run:
+    """Trains φ on a frozen text tower, and leaves a Run that is a Composer for its encoder.
+
+    Raises:
+        UsageError: the backbone takes no pseudo words, or too few sentences are left to train on.
+        MismatchError: the corpus holds no sentence, or no such column.
+        VretrError: the backbone's weights are not here, or the corpus cannot be read.
+    """
+    recipe = Recipe(config.backbone, config.tagger, config.masking, config.tokens)
+    reader = load_backbone(config.backbone)  # of which only the tokenizer is used
+    if config.tokens > reader.context // 4:
+        raise UsageError(f"--tokens {config.tokens} leaves {reader.name} no room for words.")
+    cache, folder = load_tokens(Corpus.of(config.corpus, config.column), reader, recipe)
+    trained, held_out = split(len(cache.sentences), config.holdout, config.seed)
+
+    device = device_of(config)
+    encoder = load_backbone(
+        config.backbone, device=device, precision=precision_on(device, config.precision)
+    )
+    features = None
+    if config.keep_features and config.steps * config.batch_size > PASSES * len(trained):
+        features = kept_features(encoder, cache, folder, how=f"{device} {config.precision}")
+    sentences = Sentences(cache, trained, tokens=config.tokens, features=features)
+    measured = trained[:: max(1, len(trained) // MEASURED)][:MEASURED]
+    lengths = torch.from_numpy(np.linalg.norm(text_vectors(encoder, cache, measured), axis=1))
+    scale = noise_scale(config.noise, lengths, encoder.dim)
+    phi = new_phi(config, encoder, float(lengths.mean()))
+
+    run = Run.create(
+        config, method="lincir", kind="composer", encoder=encoder.name, identity=encoder.identity
+    )
+    result = fit(
+        phi,
+        step(encoder, scale),
+        sentences,
+        run,
+        config,
+        validate=HeldOut(encoder, scale, sentences, held_out, config) if len(held_out) else None,
+        collate=lambda batch: batch,
+    )
+    return run.finish(phi, card=_card(config, len(trained), scale), metrics=result.metrics)
+
+
+def precision_on(device: str, precision: Precision) -> Precision:
+    """`auto` on a processor is float32: bf16 is taken there by a measurement of speed, which may
+    come out otherwise when a training is resumed."""
+    return "fp32" if device == "cpu" and precision == "auto" else precision
+
+
+def split(count: int, holdout: int, seed: int) -> tuple[Rows, Rows]:
+    """Which of `count` sentences are trained on, and which are held out.
+
+    Raises:
+        UsageError: none would be left.
+    """
+    if count <= holdout:
+        raise UsageError(f"--holdout {holdout} leaves nothing of {count} sentences to train on.")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[holdout:]), np.sort(order[:holdout])
+
+
+def new_phi(config: TrainConfig, encoder: PseudoTextEncoder, length: float) -> Phi:
+    """φ as it starts; `length` is the mean length of text vectors."""
+    seed_all(config.seed)
+    phi = Phi(
+        encoder.dim,
+        encoder.token_width,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        tokens=config.tokens,
+    )
+    phi.length.fill_(length)
+    phi.unit.fill_(config.l2_normalize)
+    return phi
+
+
+def _card(config: TrainConfig, sentences: int, scale: float) -> Card:
+    return Card(
+        summary="φ of LinCIR (Gu et al. 2024, arXiv:2312.01998): a vector becomes pseudo words "
+        "that stand for the picture in a sentence.",
+        data=f"{sentences:,} sentences of {', '.join(config.corpus)}, no picture. Their terms hold "
+        "for the weights as well.",
+        protocol=f"{config.holdout:,} sentences were kept out; the step with the least loss on "
+        f"them was kept. The noise had scale {scale:.4g}.",
+        licence="As the sentences and the encoder: state it before you pass the weights on.",
+    )
