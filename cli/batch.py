@@ -39,9 +39,11 @@ def answer_lines(lines: BufferedReader, searcher: "Searcher", rest: Mapping[str,
         rest: what the command line says for lines that do not say it: k, min_score, ...
     """
     asked = failed = 0
+    said = False
     for block in blocks(lines):
         given, queries = zip(*(read(line, rest) for line in block), strict=True)
         readable = [query for query in queries if not isinstance(query, VretrError)]
+        said = said or say_composer(searcher, readable)
         answers = iter(searcher.answer_all(readable, fits=True))
         for words, query in zip(given, queries, strict=True):
             answer = query if isinstance(query, VretrError) else next(answers)
@@ -54,6 +56,18 @@ def answer_lines(lines: BufferedReader, searcher: "Searcher", rest: Mapping[str,
     if failed:
         console.warn(f"{failed} of {asked} queries could not be answered")
     return 3 if failed else 0
+
+
+def say_composer(searcher: "Searcher", queries: Sequence["Query"]) -> bool:
+    """Says which composer was chosen, where there was a choice and it matters; whether it did."""
+    if len(searcher.choice) < 2 or not any(query.composed for query in queries):
+        return False
+    others = ", ".join(name for name in searcher.choice if name != searcher.composer.name)
+    console.note(
+        f"Pictures and words are composed by {searcher.composer.name}; --composer takes {others} "
+        "as well."
+    )
+    return True
 
 
 def blocks(stream: BufferedReader) -> Iterator[list[bytes]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console
-from cli.batch import answer_lines, hit_object, opened
+from cli.batch import answer_lines, hit_object, opened, say_composer
 from cli.options import starting
 from vretr.errors import UsageError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vretr.query import Query, Searcher
 
 ASKING, SEARCHING, COMPOSING, SHOWING = "What is asked", "Where", "How", "What comes out"
-COMPOSERS = ("sum", "image", "text", "slerp")
+COMPOSERS = ("sum", "slerp", "lincir", "image", "text")
 
 
 def _terms(help: str, metavar: str) -> Any:
@@ -73,22 +73,31 @@ def query(
         ),
     ] = None,
     composer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How pictures and words become one query: sum, image (the words count nothing), "
-            "text (the pictures count nothing), slerp, or the path of a trained composer's run.",
+            help="How pictures and words become one query: sum, slerp, lincir, image (the words "
+            "count nothing), text (the pictures count nothing), the path of a trained composer's "
+            "run, or lincir:FILE (default: what did best for the index's encoder).",
             metavar="NAME",
             autocompletion=starting(COMPOSERS),
             rich_help_panel=COMPOSING,
         ),
-    ] = "sum",
+    ] = None,
     picture_weight: Annotated[
         float | None,
         typer.Option(
-            help="Share of the pictures where there are words as well, for sum.",
+            help="Share of the pictures' own vectors where there are words as well.",
             min=0,
             max=1,
             metavar="0..1",
+            rich_help_panel=COMPOSING,
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="The sentence that lincir makes: $ is the picture, {} the words.",
+            metavar="SENTENCE",
             rich_help_panel=COMPOSING,
         ),
     ] = None,
@@ -155,6 +164,11 @@ def query(
         "filter": filter,
         "include_self": include_self,
     }
+    how: dict[str, Any] = {
+        "composer": composer,
+        "picture_weight": picture_weight,
+        "prompt": prompt,
+    }
     if as_json and nul:
         ctx.fail("Give --json or -0, not both.")
     if open_page and html is None:
@@ -171,17 +185,18 @@ def query(
         if any(terms.values()) or html or nul:
             ctx.fail("With --batch, each line says what is asked; no --text, --image, --html, -0.")
         with opened(batch) as lines, Index.open(locate(index, folder)) as found:
-            searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
+            searcher = Searcher.of(found, **how)
             raise typer.Exit(answer_lines(lines, searcher, rest))
 
     asked = Query(**terms, **rest)
     with Index.open(locate(index, folder)) as found:
-        searcher = Searcher.of(found, composer=composer, picture_weight=picture_weight)
+        searcher = Searcher.of(found, **how)
         shows_fits = as_json or html is not None or (console.is_tty() and not nul)
         hits = searcher.answer(asked, fits=shows_fits)
         if html:  # first, as printing ends it all where nobody reads on: `| head -1`
             write_page(html, searcher, asked, hits)
         show(hits, as_json=as_json, nul=nul)
+        say_composer(searcher, [asked])
         if not hits:
             fitting = "that fits " if min_score == "auto" else ""
             console.note(f"Nothing {fitting}found among {len(found):,} photos.")

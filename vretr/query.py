@@ -19,8 +19,17 @@ import numpy as np
 
 from vretr import calibration, images
 from vretr.calibration import Scale
-from vretr.composers import Composer, Negatives, Vectors, WeightedSum, Weights, load_composer
+from vretr.composers import (
+    Composer,
+    Negatives,
+    Vectors,
+    WeightedSum,
+    Weights,
+    default_composer,
+    load_composer,
+)
 from vretr.encoders import Encoder, load_encoder
+from vretr.encoders.base import KeepsLengths
 from vretr.errors import MismatchError, UsageError, VretrError
 from vretr.index import Hit, Index
 from vretr.paths import display
@@ -83,6 +92,11 @@ class Query:
             raise UsageError("--min-score must be a number or auto.")
 
     @property
+    def composed(self) -> bool:
+        """Whether pictures and words come together in it."""
+        return bool((self.image and self.text) or (self.not_image and self.not_text))
+
+    @property
     def weights(self) -> Weights:
         """As a Composer takes them."""
         return Weights(
@@ -125,12 +139,22 @@ class Searcher:
     index: Index
     encoder: Encoder
     composer: Composer
+    choice: tuple[str, ...] = ()  # composers there were, where nobody said which
 
     @classmethod
     def of(
-        cls, index: Index, *, composer: str = "sum", picture_weight: float | None = None
+        cls,
+        index: Index,
+        *,
+        composer: str | None = None,
+        picture_weight: float | None = None,
+        prompt: str | None = None,
     ) -> "Searcher":
         """Loads the encoder of an index, and a composer by its name.
+
+        Args:
+            composer: None: the one that did best for this encoder (`default_composer`).
+            picture_weight, prompt: see `load_composer`.
 
         Raises:
             MismatchError: that encoder is not here, or something else goes by its name.
@@ -141,7 +165,11 @@ class Searcher:
         except UsageError as problem:
             raise MismatchError(f"The encoder of this index is not here. {problem}") from problem
         index.require(encoder)
-        return cls(index, encoder, load_composer(composer, encoder, picture_weight=picture_weight))
+        if composer is None:
+            found, choice = default_composer(encoder, picture_weight=picture_weight, prompt=prompt)
+            return cls(index, encoder, found, choice)
+        asked = load_composer(composer, encoder, picture_weight=picture_weight, prompt=prompt)
+        return cls(index, encoder, asked)
 
     def answer(self, query: Query, *, fits: bool = False) -> list[Hit]:
         """The hits, best first; see `answer_all`.
@@ -233,8 +261,9 @@ class Searcher:
         if isinstance(composer, WeightedSum):
             if not (len(term.references) or len(negatives.references) or negatives.texts):
                 return phrases
-            reader = cast(Encoder, calibration.PhraseReader(self.encoder, phrases))
-            composer = WeightedSum(reader, composer.picture_weight, name=composer.name)
+            composer = composer.read_by(
+                cast(Encoder, calibration.PhraseReader(self.encoder, phrases))
+            )
         count = len(phrases)
         return composer.compose_batch(
             [term.references] * count,
@@ -309,10 +338,18 @@ class Searcher:
             else:
                 pictures[path, digest] = picture
         if pictures:
-            vectors = self.encoder.encode_images([*pictures.values()])
+            vectors = self._vectors([*pictures.values()])
             for (path, digest), vector in zip(pictures, vectors, strict=True):
                 photos[path] = _Photo(digest, vector)
         return photos
+
+    def _vectors(self, pictures: "Sequence[Image]") -> Vectors:
+        """Vectors [B, dim], as long as the tower makes them where the composer reads lengths."""
+        if getattr(self.composer, "reads_lengths", False) and isinstance(
+            self.encoder, KeepsLengths
+        ):
+            return self.encoder.project_images(pictures)
+        return self.encoder.encode_images(pictures)
 
     def _matches(self, glob: str) -> Callable[[Path], bool]:
         """Whether a file's name, or its path from the index's root, matches; `*` takes slashes."""
