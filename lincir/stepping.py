@@ -1,19 +1,16 @@
-"""One step of the training, and the same loss on sentences that are held out."""
+"""One step of the training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lincir.config import TrainConfig
-from lincir.data import Batch, Rows, Sentences
+from lincir.data import Batch
 from lincir.losses import reconstruction
 from lincir.model import Phi, noisy, read_by_phi
 from vretr.encoders import PseudoTextEncoder
-from vretr.training import seed_all
-
-VALIDATION = 3  # keeps the draws of validation apart from those of the data and of the step
+from vretr.encoders.prompts import Prompts
 
 Step = Callable[[Phi, Batch], dict[str, Tensor]]
 
@@ -28,37 +25,39 @@ def step(encoder: PseudoTextEncoder, scale: float) -> Step:
     """
 
     def losses(phi: Phi, batch: Batch) -> dict[str, Tensor]:
-        wanted = _whole(encoder, batch).to(phi.length.device)
+        device = phi.length.device
+        wanted = _whole(encoder, batch, together(device)).to(device)
         words = phi(read_by_phi(noisy(wanted, scale), phi))
-        found = encoder.embed(batch.masked, words[batch.masked.rows, batch.slots])
+        words = words[batch.masked.rows, batch.slots]
+        found = read(encoder, batch.masked, words, size=together(device))
         return {"loss": reconstruction(found, wanted)}
 
     return losses
 
 
-def _whole(encoder: PseudoTextEncoder, batch: Batch) -> Tensor:
+def _whole(encoder: PseudoTextEncoder, batch: Batch, size: int) -> Tensor:
     """Vectors [B, dim] of the whole sentences."""
     if batch.features is not None:
         return batch.features
     with torch.no_grad():
-        return encoder.embed(batch.sentences)
+        return read(encoder, batch.sentences, size=size)
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The loss on sentences that are not trained on, always with the same noise."""
+def read(
+    encoder: PseudoTextEncoder, prompts: Prompts, words: Tensor | None = None, *, size: int
+) -> Tensor:
+    """`encoder.embed` of at most `size` sentences of about one length at a time: [B, dim].
 
-    encoder: PseudoTextEncoder
-    scale: float
-    sentences: Sentences
-    rows: Rows
-    config: TrainConfig
+    The vectors are the same, in the order of the sentences.
+    """
+    numbers, vectors = [], []
+    for sentences, places, part in prompts.batches(size):
+        numbers.append(sentences)
+        vectors.append(encoder.embed(part, None if words is None else words[places]))
+    return torch.cat(vectors)[np.argsort(np.concatenate(numbers))]
 
-    def __call__(self, phi: Phi) -> dict[str, float]:
-        """`{"loss"}`"""
-        seed_all(self.config.seed, VALIDATION)
-        one, total = step(self.encoder, self.scale), 0.0
-        for start in range(0, len(self.rows), self.config.batch_size):
-            rows = self.rows[start : start + self.config.batch_size]
-            total += float(one(phi, self.sentences.batch(rows))["loss"]) * len(rows)
-        return {"loss": total / len(self.rows)}
+
+def together(device: torch.device) -> int:
+    """How many sentences go through the tower at once. Short ones are not padded to the length of
+    the longest, which saves a third on a processor; a GPU wants large pieces."""
+    return 16 if device.type == "cpu" else 256

@@ -9,8 +9,9 @@ from lincir.corpus import Corpus
 from lincir.data import Rows, Sentences, kept_features, text_vectors
 from lincir.model import Phi, noise_scale
 from lincir.preparing import Recipe
-from lincir.stepping import HeldOut, step
+from lincir.stepping import step
 from lincir.tokens import load_tokens
+from lincir.validation import HeldOut, OnTriplets, Pictures
 from vretr.encoders import PseudoTextEncoder
 from vretr.encoders.names import Precision
 from vretr.errors import UsageError
@@ -37,12 +38,14 @@ def train(config: TrainConfig) -> Run:
     trained, held_out = split(len(cache.sentences), config.holdout, config.seed)
 
     device = device_of(config)
-    encoder = load_backbone(
-        config.backbone, device=device, precision=precision_on(device, config.precision)
-    )
+    precision = precision_on(device, config.precision)
+    pictures = None
+    if config.triplets is not None:  # the image tower comes and goes before the text tower
+        pictures = Pictures.of(config.triplets, config.backbone, device=device, precision=precision)
+    encoder = load_backbone(config.backbone, device=device, precision=precision)
     features = None
     if config.keep_features and config.steps * config.batch_size > PASSES * len(trained):
-        features = kept_features(encoder, cache, folder, how=f"{device} {config.precision}")
+        features = kept_features(encoder, cache, folder, how=f"{device} {precision}")
     sentences = Sentences(cache, trained, tokens=config.tokens, features=features)
     measured = trained[:: max(1, len(trained) // MEASURED)][:MEASURED]
     lengths = torch.from_numpy(np.linalg.norm(text_vectors(encoder, cache, measured), axis=1))
@@ -52,13 +55,15 @@ def train(config: TrainConfig) -> Run:
     run = Run.create(
         config, method="lincir", kind="composer", encoder=encoder.name, identity=encoder.identity
     )
+    told = HeldOut(encoder, scale, sentences, held_out, config)
     result = fit(
         phi,
         step(encoder, scale),
         sentences,
         run,
         config,
-        validate=HeldOut(encoder, scale, sentences, held_out, config) if len(held_out) else None,
+        validate=OnTriplets(pictures, told) if pictures else told if len(held_out) else None,
+        select="recall@10" if pictures else "loss",
         collate=lambda batch: batch,
     )
     return run.finish(phi, card=_card(config, len(trained), scale), metrics=result.metrics)
@@ -103,7 +108,14 @@ def _card(config: TrainConfig, sentences: int, scale: float) -> Card:
         "that stand for the picture in a sentence.",
         data=f"{sentences:,} sentences of {', '.join(config.corpus)}, no picture. Their terms hold "
         "for the weights as well.",
-        protocol=f"{config.holdout:,} sentences were kept out; the step with the least loss on "
-        f"them was kept. The noise had scale {scale:.4g}.",
+        protocol=f"{_choice(config)} The noise had scale {scale:.4g}.",
         licence="As the sentences and the encoder: state it before you pass the weights on.",
     )
+
+
+def _choice(config: TrainConfig) -> str:
+    if config.triplets is not None:
+        return f"The step with the best recall@10 on {config.triplets} was kept."
+    if config.holdout:
+        return f"The step with the least loss on {config.holdout:,} sentences kept out was kept."
+    return "The last step was kept."
