@@ -102,7 +102,7 @@ class CirConfig(EncoderConfig):
     ] = "val"
     composer: Annotated[
         str,
-        "What makes the query: image, text, sum, slerp, or a Run.",
+        "What makes the query: image, text, sum, slerp, a method that composes, or a Run.",
         ("image", "text", "sum", "slerp"),
     ] = "sum"
     picture_weight: Annotated[

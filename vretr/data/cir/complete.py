@@ -1,6 +1,7 @@
 """Whether all of a benchmark is there, and what is left of it where that may be less."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -53,16 +54,22 @@ def complete(benchmark: Benchmark, *, allow_missing: bool = False) -> Benchmark:
     if not allow_missing:
         return left
     should = benchmark.sizes or sizes(benchmark, [""])
-    return replace(left, settings={**left.settings, **_losses(should, sizes(left, should))})
+    losses = _losses(should, sizes(left, should))
+    if benchmark.own_galleries:
+        del losses["gallery_lost"]  # they are whole, or their queries are lost
+    return replace(left, settings={**left.settings, **losses})
 
 
 def sizes(benchmark: Benchmark, groups: Collection[str]) -> dict[str, Size]:
-    """What each group has ("" is all of it): queries, and the pictures of its smallest gallery."""
+    """What each group has ("" is all of it): queries, and the pictures of its gallery.
+
+    Where a group has galleries of several sizes, it is that of the least common one.
+    """
     found = {}
     for group in groups:
         queries = [each for each in benchmark.queries if group in ("", *each.groups)]
-        least = min((len(query.gallery) for query in queries), default=0)
-        found[group] = Size(len(queries), least)
+        lengths = Counter(len(query.gallery) for query in queries)
+        found[group] = Size(len(queries), min(lengths, key=lambda size: lengths[size], default=0))
     return found
 
 

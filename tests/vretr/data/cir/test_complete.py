@@ -38,6 +38,18 @@ def test_other_sizes_are_refused(tmp_path: Path) -> None:
         complete(fashioniq.load(root, "val"))
 
 
+def test_one_gallery_of_another_size_is_noticed(tmp_path: Path) -> None:
+    root = tiny.genecis(tmp_path)
+    file = root / "genecis/focus_object.json"
+    (query,) = json.loads(file.read_bytes())
+    for gallery, size in ((query["gallery"][:1], 2), (query["gallery"] * 2, 5)):
+        tiny.write(file, [query, query, query | {"gallery": gallery}])
+        tasks = genecis.load(root, tasks=["focus_object"])
+        tasks = replace(tasks, sizes={"focus_object": sizes(tasks, [""])[""]._replace(gallery=3)})
+        with pytest.raises(MismatchError, match=f"3 queries in {size} pictures, not 3 in 3"):
+            complete(tasks)
+
+
 def test_missing_pictures_are_named_and_counted(tmp_path: Path) -> None:
     root = tiny.circo(tmp_path)
     whole = whole_of(circo.load(root, "val"))
@@ -87,6 +99,7 @@ def test_a_gallery_of_a_querys_own_is_whole_or_the_query_is_lost(tmp_path: Path)
     (root / f"coco_val2017/{13:012d}.jpg").unlink()
     left = complete(genecis.load(root), allow_missing=True)
     assert [query.groups for query in left.queries] == [("focus_attribute",), ("change_attribute",)]
+    assert "gallery_lost" not in left.settings
     root = tiny.cirr(tmp_path / "cirr")
     (root / "dev/dev-5-0-img0.png").unlink()
     left = complete(cirr.load(root, "val"), allow_missing=True)
