@@ -94,3 +94,31 @@ def test_what_cannot_be_measured(swaps: Path, photos: Path) -> None:
         measure(swaps, picture_weight=2)
     with pytest.raises(MismatchError, match="no file of triplets"):
         measure(photos / "none.jsonl")
+
+
+def test_missing_pictures_are_refused_or_said(swaps: Path, photos: Path) -> None:
+    (photos / "blue_circle.jpg").unlink()
+    with pytest.raises(
+        MismatchError, match=r"lacks 1 pictures: .*blue_circle.jpg. --allow-missing"
+    ):
+        measure(swaps)
+    report = measure(swaps, allow_missing=True, composer="text")
+    assert recall(report) == 1
+    lost = {name: report.settings[name] for name in ("queries", "queries_lost", "gallery_lost")}
+    assert lost == {"queries": 2, "queries_lost": 4, "gallery_lost": 1}
+    assert "queries_lost" not in measure(swaps_of(photos, "red", "green")).settings
+
+
+def swaps_of(photos: Path, *colours: str) -> Path:
+    """From the circle of the first colour to that of the second."""
+    before, after = (f"{colour}_circle.jpg" for colour in colours)
+    file = photos / "one.jsonl"
+    file.write_text(json.dumps({"reference": before, "text": f"is {after}", "targets": [after]}))
+    return file
+
+
+def test_a_reference_that_is_right_itself(photos: Path) -> None:
+    file = swaps_of(photos, "red", "red")
+    with pytest.raises(MismatchError, match="query 0 is one of its targets: --reference kept"):
+        measure(file)
+    assert recall(measure(file, reference="kept")) == 1
