@@ -7,9 +7,9 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import escape
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vretr.errors import MismatchError, UsageError, VretrError
@@ -128,8 +128,15 @@ def _parts(name: str) -> Iterator[Part]:
         )
 
 
+def _ending(path: Path) -> str:
+    """`.jsonl` or `.jsonl.gz`, in lower case."""
+    name = path.name.lower()
+    packed = ".gz" if name.endswith(".gz") else ""
+    return Path(name.removesuffix(packed)).suffix + packed
+
+
 def _is_named_as_a_file(path: Path) -> bool:
-    return Path(path.name.lower().removesuffix(".gz")).suffix in _BUILDERS
+    return _ending(path).removesuffix(".gz") in _BUILDERS
 
 
 def _builder(file: Path) -> tuple[str, dict[str, Any]]:
@@ -137,7 +144,7 @@ def _builder(file: Path) -> tuple[str, dict[str, Any]]:
         raise MismatchError(
             f"{display(file)} is none of {', '.join(_BUILDERS)}: rename it by what it holds."
         )
-    return _BUILDERS[Path(file.name.lower().removesuffix(".gz")).suffix]
+    return _BUILDERS[_ending(file).removesuffix(".gz")]
 
 
 def _sentences(part: Part, columns: Sequence[str]) -> Iterator[str]:
@@ -165,20 +172,22 @@ def _batches(part: Part) -> Iterator[dict[str, list[Any]]]:
         if not part.file.stat().st_size:
             return  # the builders stumble over it
         builder, settings = _builder(part.file)
-        files = escape(str(part.file.absolute()))
-        table = datasets.load_dataset(
-            builder, data_files=files, split="train", streaming=True, **settings
-        )
-    elif offline():
+        with TemporaryDirectory() as folder:
+            # Under a name of ours: `datasets` takes it for a pattern, or for an address.
+            link = Path(folder, f"corpus{_ending(part.file)}")
+            link.symlink_to(part.file.absolute())
+            table = datasets.load_dataset(
+                builder, data_files=str(link), split="train", streaming=True, **settings
+            )
+            yield from table.iter(batch_size=_ROWS)
+        return
+    if offline():
         raise UsageError(
             f"{part} cannot be fetched, as the network is off: give --corpus FILE, or prepare the "
             "tokens where there is one."
         )
-    else:
-        log.warning("Reading %s; its own terms hold for what is learned from it.", part)
-        table = datasets.load_dataset(
-            part.hub, split="train", streaming=True, revision=part.revision
-        )
+    log.warning("Reading %s; its own terms hold for what is learned from it.", part)
+    table = datasets.load_dataset(part.hub, split="train", streaming=True, revision=part.revision)
     yield from table.iter(batch_size=_ROWS)
 
 

@@ -128,9 +128,10 @@ def read(path: Path) -> Found:
         raise UsageError(f"There is no file {display(path)} with a φ.")
     try:
         if path.suffix == ".safetensors":
+            about = about_of(path)  # first: it says what is wrong with a damaged file
             from safetensors.numpy import load_file
 
-            return Found(from_mlp(load_file(path)), about=about_of(path))
+            return Found(from_mlp(load_file(path)), about=about)
         return Found(*from_checkpoint(_saved_by_torch(path)))
     except MismatchError as problem:
         raise MismatchError(f"{display(path)} cannot be used as a φ: {problem}.") from problem
