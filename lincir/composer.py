@@ -55,12 +55,13 @@ class Prompt:
 class LinCIR(WeightedSum):
     """The weighted sum, with words that are read together with the pictures.
 
-        T_i = E("a photo of $ that <text i>"), $ := phi(picture)      instead of E(text i)
+        T_i = unit((1 - m) E("a photo of $ that <text i>") + m E(<text i>)),  $ := phi(picture)
 
-    Everything else is as in `WeightedSum`: weights, negatives (their words are read together with
-    the pictures not wanted), and the pictures' own share, 0 in the paper. Pictures alone and words
-    alone are what they are there. Pictures of different weights get a sentence each instead of
-    sharing one, and these count by their weights.
+    instead of E(text i); m is the share of the words read by themselves. Everything else is as in
+    `WeightedSum`: weights, negatives (their words are read together with the pictures not wanted),
+    and the pictures' own share. In the paper both shares are 0. Pictures alone and words alone are
+    what they are there. Pictures of different weights get a sentence each instead of sharing one,
+    and these count by their weights.
     """
 
     reads_lengths = True
@@ -72,6 +73,7 @@ class LinCIR(WeightedSum):
         *,
         prompt: str = PROMPT,
         picture_weight: float = 0.0,
+        words_weight: float = 0.0,
         is_default: bool = True,
         name: str = "lincir",
     ) -> None:
@@ -79,17 +81,23 @@ class LinCIR(WeightedSum):
         Args:
             prompt: see `Prompt`.
             picture_weight: share of the pictures' own vectors.
+            words_weight: share of the words by themselves, m above.
             is_default: whether it did better than the sum on validation data, as its card says.
         """
         super().__init__(encoder, picture_weight, name=name)
         self.phi, self.prompt, self.is_default = phi, Prompt(prompt), is_default
+        self.words_weight = words_weight
         self._reader = encoder
         self.tokens = phi.width // encoder.token_width  # pseudo words for one picture
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What its figures depend on."""
-        return {"prompt": self.prompt.text, "tokens": self.tokens}
+        return {
+            "prompt": self.prompt.text,
+            "tokens": self.tokens,
+            "words_weight": self.words_weight,
+        }
 
     def read_by(self, encoder: Any) -> "LinCIR":
         """The same: beside pictures its words are read by its own encoder only."""
@@ -103,7 +111,8 @@ class LinCIR(WeightedSum):
     ) -> list[Vectors]:
         """See `WeightedSum.words_of`. Those beside pictures are read in one call."""
         both = [place for place, group in enumerate(groups) if len(group) and len(pictures[place])]
-        alone = [() if place in {*both} else group for place, group in enumerate(groups)]
+        together = set() if self.words_weight else {*both}
+        alone = [() if place in together else group for place, group in enumerate(groups)]
         found = super().words_of(alone, pictures, weights)
         if not both:
             return found
@@ -125,8 +134,14 @@ class LinCIR(WeightedSum):
         summed = unit(np.add.reduceat(weighed, firsts))
         ends = np.cumsum([len(groups[place]) for place in both])
         for place, vectors in zip(both, np.split(summed, ends[:-1]), strict=True):
-            found[place] = vectors
+            found[place] = self._mixed(vectors, found[place])
         return found
+
+    def _mixed(self, together: Vectors, alone: Vectors) -> Vectors:
+        """Words read with the pictures [T, dim], and by themselves, if that is wanted."""
+        if not self.words_weight:
+            return together
+        return unit((1 - self.words_weight) * together + self.words_weight * alone)
 
     @cached_property
     def _phi(self) -> PseudoWords:

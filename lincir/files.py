@@ -6,6 +6,7 @@ Only tensors and plain values are read (`weights_only`): nothing in a file is ru
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,23 +226,27 @@ def _composer(
     picture_weight: float | None = None,
     prompt: str | None = None,
 ) -> LinCIR:
-    is_default, share = _default(found.about.get("default", "lincir"))
+    is_default, share, words = _default(found.about.get("default", "lincir"))
     return LinCIR(
         as_backbone(encoder),
         found.phi,
         prompt=prompt or found.about.get("prompt") or found.prompt,
         picture_weight=share if picture_weight is None else picture_weight,
+        words_weight=words,
         is_default=is_default,
     )
 
 
-def _default(card: str) -> tuple[bool, float]:
-    """`default` of a card -> whether LinCIR is it, and the share of the pictures' own vectors.
+def _default(card: str) -> tuple[bool, float, float]:
+    """`default` of a card -> whether LinCIR is it, and what the pictures' own vectors and the words
+    by themselves have of it.
 
-    lincir: as in the paper; mix(0.3): with this share; sum: the weighted sum did better.
+    lincir: nothing, as in the paper; mix(0.2, 0.6): these shares; sum: the weighted sum did better.
     """
-    if card.startswith("mix(") and card.endswith(")"):
-        return True, float(card[4:-1])
+    if found := re.fullmatch(r"mix\(([\d.]+)(?:, *([\d.]+))?\)", card):
+        return True, float(found[1]), float(found[2] or 0)
     if card not in ("lincir", "sum"):
-        raise VretrError(f"A card's default is lincir, sum or mix(SHARE), not {card!r}.")
-    return card == "lincir", 0.0
+        raise VretrError(
+            f"A card's default is lincir, sum or mix(PICTURES, WORDS), not {card!r}."
+        )
+    return card == "lincir", 0.0, 0.0
