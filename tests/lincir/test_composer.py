@@ -63,6 +63,16 @@ def test_several_pseudo_words_for_one_picture(encoder) -> None:
     np.testing.assert_allclose(lincir.compose(PICTURES[:2], ["are red"]), expected, atol=1e-5)
 
 
+def test_words_by_themselves_may_have_a_share(encoder) -> None:
+    lincir = LinCIR(encoder, phi(), picture_weight=0.2, words_weight=0.6)
+    together = said(encoder, "a photo of ", " that is red", words=phi()(PICTURES[:1]))
+    words = unit(0.4 * together + 0.6 * encoder.encode_texts(["is red"])[0])
+    expected = unit(0.2 * PICTURES[0] + 0.8 * words)
+    np.testing.assert_allclose(lincir.compose(PICTURES[:1], ["is red"]), expected, atol=1e-5)
+    alone = lincir.compose_batch([PICTURES[:1], PICTURES[:0]], [["is red"], ["is red"]])[1]
+    np.testing.assert_allclose(alone, encoder.encode_texts(["is red"])[0], atol=1e-5)
+
+
 def test_several_texts_count_by_their_weights(lincir, encoder) -> None:
     parts = [
         said(encoder, "a photo of ", f" that {text}", words=phi()(PICTURES[:1]))

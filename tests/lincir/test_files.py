@@ -174,13 +174,18 @@ def test_our_own_file_is_refused_by_another_encoder(tmp_path: Path, encoder) -> 
 
 
 @pytest.mark.parametrize(
-    ("card", "is_default", "share"),
-    [("lincir", True, 0), ("sum", False, 0), ("mix(0.4)", True, 0.4)],
+    ("card", "is_default", "shares"),
+    [
+        ("lincir", True, (0, 0)),
+        ("sum", False, (0, 0)),
+        ("mix(0.4)", True, (0.4, 0)),
+        ("mix(0.2, 0.6)", True, (0.2, 0.6)),
+    ],
 )
-def test_the_card_decides_the_default(tmp_path, encoder, card, is_default, share) -> None:
+def test_the_card_decides_the_default(tmp_path, encoder, card, is_default, shares) -> None:
     found = files.composer(encoder, own(tmp_path, encoder, default=card))
     assert found is not None
-    assert (found.is_default, found.picture_weight) == (is_default, share)
+    assert (found.is_default, (found.picture_weight, found.words_weight)) == (is_default, shares)
 
 
 def test_a_card_that_says_something_else(tmp_path: Path, encoder) -> None:
