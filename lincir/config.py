@@ -128,12 +128,20 @@ class EvalConfig(CirConfig):
         float | None,
         "Share of the picture's own vector, 0 to 1 (default: the φ's, 0 in the paper).",
     ] = None
+    words_weight: Annotated[
+        float | None,
+        "Share of the words by themselves in what is read with the picture, 0 to 1 (default: the "
+        "φ's, 0 in the paper).",
+    ] = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what only φ takes beside another composer."""
         super().__post_init__()
-        if self.composer != "lincir" and (self.phi is not None or self.prompt is not None):
-            raise ValueError(f"phi and prompt belong to the composer lincir, not {self.composer}")
+        for name in ("phi", "prompt", "words_weight"):
+            if self.composer != "lincir" and getattr(self, name) is not None:
+                raise ValueError(f"{name} belongs to the composer lincir, not {self.composer}")
+        if self.words_weight is not None and not 0 <= self.words_weight <= 1:
+            raise ValueError(f"words_weight is {self.words_weight}, but must lie in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)

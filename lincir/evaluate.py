@@ -27,7 +27,11 @@ def evaluate(config: EvalConfig) -> Report:
         if config.composer != "lincir":
             return load_composer(config.composer, encoder, picture_weight=config.picture_weight)
         found = files.composer(
-            encoder, config.phi, picture_weight=config.picture_weight, prompt=config.prompt
+            encoder,
+            config.phi,
+            picture_weight=config.picture_weight,
+            words_weight=config.words_weight,
+            prompt=config.prompt,
         )
         if found is None:
             raise UsageError(

@@ -65,12 +65,13 @@ def composer(
     path: Path | None = None,
     *,
     picture_weight: float | None = None,
+    words_weight: float | None = None,
     prompt: str | None = None,
 ) -> LinCIR | None:
     """The composer with the φ of a Run or file, or of the shipped one for this encoder, if any.
 
     Args:
-        picture_weight, prompt: None: what the card of the φ says.
+        picture_weight, words_weight, prompt: None: what the card of the φ says.
     """
     if path is None:
         path = next((file for file in shipped() if _is_for(about_of(file), encoder)), None)
@@ -78,7 +79,13 @@ def composer(
             return None
     found = read(path)
     _require(found, path, encoder)
-    return _composer(found, encoder, picture_weight=picture_weight, prompt=prompt)
+    return _composer(
+        found,
+        encoder,
+        picture_weight=picture_weight,
+        words_weight=words_weight,
+        prompt=prompt,
+    )
 
 
 def shipped() -> list[Path]:
@@ -224,6 +231,7 @@ def _composer(
     encoder: Encoder,
     *,
     picture_weight: float | None = None,
+    words_weight: float | None = None,
     prompt: str | None = None,
 ) -> LinCIR:
     is_default, share, words = _default(found.about.get("default", "lincir"))
@@ -232,7 +240,7 @@ def _composer(
         found.phi,
         prompt=prompt or found.about.get("prompt") or found.prompt,
         picture_weight=share if picture_weight is None else picture_weight,
-        words_weight=words,
+        words_weight=words if words_weight is None else words_weight,
         is_default=is_default,
     )
 
@@ -246,7 +254,5 @@ def _default(card: str) -> tuple[bool, float, float]:
     if found := re.fullmatch(r"mix\(([\d.]+)(?:, *([\d.]+))?\)", card):
         return True, float(found[1]), float(found[2] or 0)
     if card not in ("lincir", "sum"):
-        raise VretrError(
-            f"A card's default is lincir, sum or mix(PICTURES, WORDS), not {card!r}."
-        )
+        raise VretrError(f"A card's default is lincir, sum or mix(PICTURES, WORDS), not {card!r}.")
     return card == "lincir", 0.0, 0.0
