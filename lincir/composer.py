@@ -1,6 +1,7 @@
 """LinCIR at query time: "a photo of $ that is red", where $ is a pseudo word. NumPy, no torch."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -65,6 +66,7 @@ class LinCIR(WeightedSum):
     """
 
     reads_lengths = True
+    reads_together = True
 
     def __init__(
         self,
@@ -100,8 +102,10 @@ class LinCIR(WeightedSum):
         }
 
     def read_by(self, encoder: Any) -> "LinCIR":
-        """The same: beside pictures its words are read by its own encoder only."""
-        return self
+        """The same, whose words by themselves another encoder reads."""
+        other = copy(self)
+        other.encoder = encoder
+        return other
 
     def words_of(
         self,

@@ -45,6 +45,10 @@ sets and their mixture (docs/scores.md)."""
 RANK = 3
 """The phrase that must be beaten: the third best, as a few phrases may well describe a photo."""
 
+FEW = 5
+"""Where a composer reads words together with the pictures, phrases cannot be read beforehand: every
+fifth is composed, 59 of 295, and the best of these takes the place of the third best of all."""
+
 NEIGHBOURS = 64  # photos of the index whose nearest neighbours are looked for
 UNLIKE = 10  # percent of photos that may be as unlike any other as a picture that nothing resembles
 STEEPNESS = 2.0  # of `fit`, per standard deviation: how sure it is; FITS does not depend on it
@@ -59,10 +63,11 @@ class Scale:
     spread: float  # standard deviation of the scores that mean little
 
     @classmethod
-    def of_words(cls, scores: Vectors, *, beside: bool = False) -> "Scale | None":
+    def of_words(cls, scores: Vectors, *, beside: bool = False, rank: int = RANK) -> "Scale | None":
         """From scores [P, N] of phrases with the photos nearest to the query.
 
         Args:
+            rank: of the phrase that must be beaten, 1 for the best.
             beside: whether the phrases were composed with pictures. With any phrase the photo most
                 like the picture then scores high: the level is not the highest among the photos,
                 but the middle one.
@@ -71,8 +76,8 @@ class Scale:
         """
         if np.ptp(scores, axis=0).max() < _LEAST:
             return None
-        third = np.sort(scores, axis=0)[-min(RANK, len(scores))]
-        level = np.median(third) if beside else third.max()
+        best = np.sort(scores, axis=0)[-min(rank, len(scores))]
+        level = np.median(best) if beside else best.max()
         return cls(float(level), float(scores.std(axis=0).mean()))
 
     @classmethod

@@ -249,14 +249,16 @@ class Searcher:
                 return None
             near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
             photos = np.stack([vector for vector in near if vector is not None])
-            scores = self._in_their_place(phrases, term) @ photos.T
             beside = len(term.references) > 0
-            if (scale := Scale.of_words(scores, beside=beside)) or not beside:
+            few = beside and getattr(self.composer, "reads_together", True)
+            scores = self._in_their_place(phrases, term, few=few) @ photos.T
+            rank = 1 if few else calibration.RANK
+            if (scale := Scale.of_words(scores, beside=beside, rank=rank)) or not beside:
                 return scale
         return self._scale_of_pictures if len(term.references) else None
 
-    def _in_their_place(self, phrases: Vectors, term: "_Terms") -> Vectors:
-        """The query with each phrase instead of its words, [P, dim]."""
+    def _in_their_place(self, phrases: Vectors, term: "_Terms", *, few: bool) -> Vectors:
+        """The query with each phrase, or each of a few, instead of its words: [P, dim]."""
         negatives, composer = term.negatives, self.composer
         if isinstance(composer, WeightedSum):
             if not (len(term.references) or len(negatives.references) or negatives.texts):
@@ -264,10 +266,11 @@ class Searcher:
             composer = composer.read_by(
                 cast(Encoder, calibration.PhraseReader(self.encoder, phrases))
             )
-        count = len(phrases)
+        asked = calibration.phrases()[:: calibration.FEW if few else 1]
+        count = len(asked)
         return composer.compose_batch(
             [term.references] * count,
-            [[phrase] * len(term.texts) for phrase in calibration.phrases()],
+            [[phrase] * len(term.texts) for phrase in asked],
             [negatives] * count,
             weights=[term.weights] * count,
         )

@@ -39,6 +39,8 @@ class WeightedSum:
     the query then leads away from them.
     """
 
+    reads_together = False  # whether words are read together with the pictures, for every query
+
     def __init__(
         self, encoder: Encoder, picture_weight: float = PICTURE_WEIGHT, *, name: str = "sum"
     ) -> None:
