@@ -35,7 +35,12 @@ class Weights:
 
 @runtime_checkable
 class Composer(Protocol):
-    """Pictures and words -> one unit vector. Asked alone or in a batch, it gives the same."""
+    """Pictures and words -> one unit vector. Asked alone or in a batch, it gives the same.
+
+    A composer may also have: `reads_lengths`, it wants pictures as long as the image tower makes
+    them (`project_images`); `reads_together`, it reads words anew for every picture; `is_default`,
+    it did better than the sum on validation data; `settings`, what its figures depend on.
+    """
 
     @property
     def name(self) -> str:
