@@ -211,12 +211,12 @@ def _is_for(about: Mapping[str, Any], encoder: Encoder) -> bool:
 
 def _require(found: Found, path: Path, encoder: Encoder) -> None:
     """Raises MismatchError unless the φ fits the encoder, as far as can be told."""
-    width, phi = as_backbone(encoder).token_width, found.phi
     if found.encoder is not None and found.encoder.get("identity") != encoder.identity:
         raise MismatchError(
             f"The φ in {display(path)} was trained for {found.encoder.get('name')}, and "
             f"{encoder.name} is another encoder."
         )
+    width, phi = as_backbone(encoder).token_width, found.phi
     several = found.encoder is not None and phi.width % width == 0
     if phi.dim != encoder.dim or not (phi.width == width or several):
         usual = f"; its size is that of {GUESSES[phi.dim]}" if phi.dim in GUESSES else ""
