@@ -38,7 +38,7 @@ def main() -> None:
         source = options.data / "fashion.zip"
         derive(AttributeTripletsConfig(source=source, out=file, split=options.split))
         benchmark = triplets.benchmark(triplets.load(file), options.split)
-    vectors = image_features(encoder, benchmark.pictures)
+        vectors = image_features(encoder, benchmark.pictures)
     references = vectors[[query.reference for query in benchmark.queries]]
     print(f"{len(benchmark.queries)} triplets, {len(benchmark.pictures)} photos, {encoder.name}")
     print(f"{'':42}" + "".join(f"{measure:>11}" for measure in MEASURES))
