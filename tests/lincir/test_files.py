@@ -17,6 +17,7 @@ from lincir.config import ExportConfig
 from lincir.export import export
 from lincir.layouts import PIC2WORD_PROMPT
 from lincir.model import Phi
+from vretr.composers import default_composer, load_composer
 from vretr.encoders import PseudoTextEncoder, load_encoder
 from vretr.errors import MismatchError, UsageError, VretrError
 
@@ -226,3 +227,28 @@ def test_pic2words_network_has_no_such_form(tmp_path: Path) -> None:
     file = saved(tmp_path, {"state_dict_img2text": pic2word()})
     with pytest.raises(MismatchError, match="Only φ of LinCIR's"):
         export(ExportConfig(source=file, out=tmp_path / "x.pt"))
+
+
+def test_the_name_of_a_method_is_no_folder(tmp_path: Path, encoder, monkeypatch) -> None:
+    monkeypatch.setattr(files, "SHIPPED", tmp_path)
+    own(tmp_path, encoder)
+    (tmp_path / "lincir").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_composer("lincir", encoder).name == "lincir"
+    with pytest.raises(MismatchError, match="no run"):
+        load_composer("./lincir", encoder)
+
+
+def test_what_is_shipped_is_for_lite_as_it_is_and_knows_what_a_picture_shows() -> None:
+    lite = load_encoder("lite")
+    composer, choice = default_composer(lite)
+    assert composer.name == "lincir" and choice == ("sum", "lincir")
+    # The pseudo word of a sentence's vector stands for that sentence and for no other.
+    said = [
+        *("a dog runs in the snow", "two women play tennis", "a red car in the street"),
+        *("children swim in a pool", "a man climbs a rock", "a table with food"),
+    ]
+    vectors = lite.encode_texts(said)
+    words = composer.phi(vectors)
+    read = lite.encode_with([("a photo of ", "")] * len(said), words)
+    assert (read @ vectors.T).argmax(1).tolist() == list(range(len(said)))

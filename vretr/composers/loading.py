@@ -31,12 +31,12 @@ def load_composer(
     if name in BASELINES:
         return _baseline(name, encoder, picture_weight, prompt)
     method, colon, file = name.partition(":")
-    if Path(name).is_dir():
-        found = _of_run(Path(name))
-        path: Path | None = Path(name)
-    elif method in (known := _composing()):
+    if method in (known := _composing()):  # a folder of that name is ./NAME
         found = known[method]
-        path = Path(file).expanduser() if colon else None
+        path: Path | None = Path(file).expanduser() if colon else None
+    elif Path(name).is_dir():
+        found = _of_run(Path(name))
+        path = Path(name)
     else:
         raise UsageError(
             f"There is no composer {name!r} and no Run of that path; "
