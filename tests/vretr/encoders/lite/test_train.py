@@ -81,7 +81,8 @@ def test_trained_heads_find_what_untrained_ones_do_not(world: Path, tmp_path: Pa
     save_file(untrained.state_dict(), run.weights)
     before = recall(world, run.load(device="cpu"))
     after = recall(world, trained)
-    assert after > 0.3 > 2 * before  # chance is 5 in 60
+    # Chance is 5 in 60; the names of classes alone, which need no training, find some.
+    assert after > 0.8 and before < 0.4
 
 
 def command(world: Path, out: Path, *more: str) -> list[str]:
