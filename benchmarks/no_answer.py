@@ -1,6 +1,6 @@
 """Whether `--min-score auto` can tell that nothing fits: queries with an answer and without one.
 
-    python benchmarks/no_answer.py --data FOLDER [--encoder lite] [--photos N]
+    python benchmarks/no_answer.py --data FOLDER [--encoder lite] [--photos N] [--case TITLE ...]
 
 FOLDER holds flickr8k.zip, fashion.zip, grocery.zip and imagenet_sample.zip. For each index and kind
 of query: AUROC of the best photo's fit, the share of queries with an answer that keep one, the
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--encoder", default="lite")
     parser.add_argument("--photos", type=int, default=None, help="at most so many an index")
+    parser.add_argument("--case", nargs="*", default=(), help="only the rows of these titles")
     options = parser.parse_args()
     encoder = load_encoder(options.encoder)
     calibration.read_phrases(encoder)
@@ -96,6 +97,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         indices: dict[tuple[Path, ...], Path] = {}
         for case in cases(options.data, options.photos):
+            if options.case and case.title not in options.case:
+                continue
             folder = indices.get(tuple(case.photos))
             if folder is None:
                 folder = indices[tuple(case.photos)] = Path(place) / str(len(indices))
