@@ -170,11 +170,15 @@ def test_evaluation(typed) -> None:
     assert ended.code == 0, ended.err
     report = json.loads(ended.out)
     assert report["settings"]["composer"] == "lincir" and "recall@10" in report["metrics"]
-    same = typed(
+
+
+def test_evaluation_by_the_core(typed) -> None:
+    ended = typed(
         *("eval", "cir", "--dataset", "triplets:triplets.jsonl", "--composer", "run"),
         *("--encoder", "local-dir:clip", "--json"),
     )
-    assert json.loads(same.out)["metrics"] == report["metrics"]
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["settings"]["composer"] == "lincir"
 
 
 @pytest.mark.parametrize(
