@@ -46,6 +46,7 @@ from vretr.evaluation.scoring import compose, score
 
 MEASURES = ("recall@1", "recall@10", "recall@50", "map@10")
 SHARES = [round(0.1 * step, 1) for step in range(1, 10)]
+PICTURE, WORDS = (0.0, 0.1, 0.2, 0.3), (0.0, 0.2, 0.4, 0.6)
 PROMPTS = ("$, {}", "a photo of $ that {}")
 
 MODEL: dict[str, Any] = {
@@ -211,7 +212,8 @@ class Asked:
 
 
 def rows_of(seed: int, folder: Path, *, queries: int = 1000, **options: Any) -> dict[str, Figures]:
-    """Figures on the test split by composer: image, text, sum, slerp, lincir, lincir + image."""
+    """Figures on the test split by composer: the baselines, LinCIR as in the paper, and with shares
+    of the picture's vector and of the words by themselves, as `lite` has it."""
     world = World(seed)
     name = train_clip(world, folder / "clip")
     phi = train_phi(world, name, folder, **options)
@@ -221,17 +223,19 @@ def rows_of(seed: int, folder: Path, *, queries: int = 1000, **options: Any) -> 
     def best(composers: Sequence[Composer]) -> Composer:
         return max(composers, key=lambda composer: chosen.figures(composer)["recall@1"])
 
-    def lincir(prompt: str, share: float) -> LinCIR:
-        return LinCIR(encoder, phi, prompt=prompt, picture_weight=share)
+    def lincir(prompt: str, picture: float = 0.0, words: float = 0.0) -> LinCIR:
+        shares = {"picture_weight": picture, "words_weight": words}
+        return LinCIR(encoder, phi, prompt=prompt, **shares)
 
-    alone = best([lincir(prompt, 0.0) for prompt in PROMPTS])
+    alone = best([lincir(prompt) for prompt in PROMPTS])
+    prompt = alone.prompt.text
     composers = {
         "image": WeightedSum(encoder, 1.0),
         "text": WeightedSum(encoder, 0.0),
         "sum": best([WeightedSum(encoder, share) for share in SHARES]),
         "slerp": best([Slerp(encoder, share) for share in SHARES]),
         "lincir": alone,
-        "lincir + image": best([lincir(alone.prompt.text, share) for share in SHARES]),
+        "lincir, shares": best([lincir(prompt, *shares) for shares in product(PICTURE, WORDS)]),
     }
     return {name: asked.figures(composer) for name, composer in composers.items()}
 
@@ -240,12 +244,13 @@ def main() -> None:
     """Prints each seed's figures, then their mean and standard deviation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="not needed: the world is rendered")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first one")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
     found: list[dict[str, Figures]] = []
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         with TemporaryDirectory() as folder, patch.dict(os.environ, {"VRETR_HOME": folder}):
             started = time.process_time()
             found.append(rows_of(seed, Path(folder)))
