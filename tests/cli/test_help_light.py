@@ -49,10 +49,7 @@ def imported(vretr, toy: dict[str, str], *line: str, before: str = "", **env: st
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
 def test_help_imports_nothing_heavy(vretr, toy, line: list[str]) -> None:
-    # The options of evaluations come with vretr.metrics: 0.1 s. LinCIR's stand in one module.
-    measures = (line[0] == "eval" and len(line) == 3) or any("lincir" in word for word in line)
-    allowed = {"numpy"} if measures else set()
-    assert {*imported(vretr, toy, *line)} <= allowed
+    assert imported(vretr, toy, *line) == []
 
 
 def test_completion_imports_nothing_heavy(vretr, toy) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vretr.data.cir.names import TASKS, TITLES
-from vretr.metrics import Ties
+from vretr.ties import Ties
 
 
 def known_encoders() -> Iterable[str]:

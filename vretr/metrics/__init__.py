@@ -17,7 +17,7 @@ scores are put in order by the tie rule:
 A query for which nothing is relevant ("lone") has no measure: it is left out, and counted.
 """
 
-from vretr.metrics.counting import Question, Ties
+from vretr.metrics.counting import Question
 from vretr.metrics.measures import (
     UNRANKED,
     Ranks,
@@ -38,6 +38,7 @@ from vretr.metrics.ranking import (
     ranks_from_scores,
     ranks_from_vectors,
 )
+from vretr.ties import Ties
 
 __all__ = [
     "MEMORY",

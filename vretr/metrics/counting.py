@@ -1,12 +1,12 @@
 """One query's row of scores: the ranks of its relevant items, and its best items."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Ties = Literal["index", "pessimistic", "optimistic"]
+from vretr.ties import Ties
+
 Indices = NDArray[np.int64]
 Row = NDArray[np.float32]
 

@@ -7,8 +7,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vretr.metrics.counting import Indices, Question, Row, Ties, best_in, ranks_in
+from vretr.metrics.counting import Indices, Question, Row, best_in, ranks_in
 from vretr.metrics.measures import UNRANKED, Ranks
+from vretr.ties import Ties
 
 MEMORY = 128 * 2**20
 """Bytes that the block of scores may take, unless told otherwise."""
