@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vretr.encoders.lite.onnx_graph import Graph
 from vretr.images import Preprocessing
+from vretr.onnx_graph import Graph
 
 Array = NDArray[np.float32]
 

@@ -1,0 +1,122 @@
+"""M-LSD in torch, for training and for GPUs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lsd.architecture import Layer, Size, forward, layers
+
+ENCODER = ("stem", "block")  # how the names of the encoder's layers begin
+EPSILON = {True: 1e-3, False: 1e-5}  # of normalisations in the encoder (Keras) and elsewhere
+MOMENTUM = {True: 1e-3, False: 0.1}
+
+
+class Convolution(nn.Sequential):
+    """Padding, convolution and normalisation of a layer; its activation is `activated`."""
+
+    def __init__(self, layer: Layer, *, encoder: bool) -> None:
+        pad = layer.dilation * (layer.kernel // 2) if layer.stride == 1 else 0
+        convolution = nn.Conv2d(
+            layer.inputs,
+            layer.outputs,
+            layer.kernel,
+            stride=layer.stride,
+            padding=pad,
+            dilation=layer.dilation,
+            groups=layer.inputs if layer.depthwise else 1,
+            bias=not layer.normalised,
+        )
+        super().__init__(convolution)
+        self.layer = layer
+        if layer.normalised:
+            self.append(
+                nn.BatchNorm2d(layer.outputs, eps=EPSILON[encoder], momentum=MOMENTUM[encoder])
+            )
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+
+    def linear(self, x: Tensor) -> Tensor:
+        """All but the activation."""
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.layer.stride == 2 else x)
+
+    def activated(self, x: Tensor) -> Tensor:
+        """The activation."""
+        if self.layer.activation == "none":
+            return x
+        return F.relu6(x) if self.layer.activation == "relu6" else F.relu(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activated(self.linear(x))
+
+
+class MLSD(nn.ModuleDict):
+    """uint8 or float pixels [B, 3, S, S] in 0 to 255, S a multiple of 16 -> logits
+    [B, 16, S/2, S/2], float32; see `architecture.Channel`.
+
+    Its layers are those of `architecture.layers`, by name.
+    """
+
+    def __init__(self, size: Size = "tiny") -> None:
+        super().__init__(
+            {
+                name: Convolution(layer, encoder=name.startswith(ENCODER))
+                for name, layer in layers(size).items()
+            }
+        )
+        self.size: Size = size
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = pixels.to(self["stem"][0].weight.dtype) / 127.5 - 1
+        return forward(self, self.size, x).float()
+
+    def convolve(self, name: str, x: Tensor) -> Tensor:
+        return self[name](x)
+
+    def convolve_resized(self, name: str, x: Tensor, like: Tensor) -> Tensor:
+        """Resized after the convolution and before its activation: the same numbers, for a 1x1
+        convolution and an interpolation are both linear and weights of the latter sum to 1."""
+        layer = self[name]
+        x = layer.linear(x)
+        if x.shape[-2:] != like.shape[-2:]:
+            x = F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+        return layer.activated(x)
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+    def join(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([a, b], dim=1)
+
+    def double(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    def folded(self) -> dict[str, NDArray[np.float32]]:
+        """Weights and biases with each normalisation folded into its convolution, as inference
+        takes them: NAME.weight [out, in, k, k] and NAME.bias [out]."""
+        found = {}
+        for name, (convolution, *norm) in self.items():
+            if norm:
+                convolution = fuse_conv_bn_eval(convolution.eval(), norm[0].eval())
+            found[f"{name}.weight"] = convolution.weight.detach().float().cpu().numpy()
+            found[f"{name}.bias"] = convolution.bias.detach().float().cpu().numpy()
+        return found
+
+    def load_folded(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
+        """Takes folded weights: normalisations then change nothing until they are trained."""
+        with torch.no_grad():
+            for name, (convolution, *norm) in self.items():
+                weight, bias = (
+                    torch.from_numpy(np.array(weights[f"{name}.{part}"], np.float32))
+                    for part in ("weight", "bias")
+                )
+                convolution.weight.copy_(weight)
+                if norm:
+                    norm[0].reset_parameters()
+                    norm[0].running_var.fill_(1 - norm[0].eps)
+                    norm[0].bias.copy_(bias)
+                else:
+                    convolution.bias.copy_(bias)
