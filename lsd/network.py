@@ -21,11 +21,11 @@ class Map(NamedTuple):
 
 
 class GraphOperators:
-    """Adds the network's parts to a graph, with only those channels that inference needs."""
+    """Adds the network's parts to a graph, with only these channels of the output."""
 
-    def __init__(self, weights: Weights, size: Size) -> None:
+    def __init__(self, weights: Weights, size: Size, channels: slice) -> None:
         self.graph = Graph()
-        self._layers, self._weights = layers(size), weights
+        self._layers, self._weights, self._channels = layers(size), weights, channels
         self._zero, self._six = (self.graph.constant(np.array(x, np.float32)) for x in (0, 6))
         self._doubled = self.graph.constant(np.array([1, 1, 2, 2], np.float32))
 
@@ -59,7 +59,7 @@ class GraphOperators:
             self._weights[f"{name}.{part}"].astype(np.float32) for part in ("weight", "bias")
         )
         if name == "head_out":
-            weight, bias = weight[Channel.DETECTION], bias[Channel.DETECTION]
+            weight, bias = weight[self._channels], bias[self._channels]
         pad = layer.dilation * (layer.kernel // 2)
         first = pad if layer.stride == 1 else 0
         convolved = self.graph.node(
@@ -83,11 +83,11 @@ class GraphOperators:
         return Map(self.graph.node("Clip", x.name, self._zero, self._six), x.cell)
 
 
-def graph(weights: Weights) -> bytes:
-    """An ONNX model of uint8 `pixels` [B, S, S, 3] that gives `maps` [B, 5, S/2, S/2] float32:
-    the centre's logit and the displacements."""
+def graph(weights: Weights, channels: slice = Channel.DETECTION) -> bytes:
+    """An ONNX model of uint8 `pixels` [B, S, S, 3] that gives `maps` [B, C, S/2, S/2] float32: the
+    channels asked for, as they leave the network."""
     size = size_of(weights)
-    operators = GraphOperators(weights, size)
+    operators = GraphOperators(weights, size, channels)
     nodes = operators.graph
     x = nodes.node("Transpose", nodes.node("Cast", "pixels", to=1), perm=(0, 3, 1, 2))
     x = nodes.node("Mul", x, nodes.constant(np.array(1 / 127.5, np.float32)))
@@ -98,21 +98,24 @@ def graph(weights: Weights) -> bytes:
 
 
 class OnnxNetwork:
-    """uint8 [B, S, S, 3] -> float32 [B, 5, S/2, S/2] on the processor.
+    """uint8 [B, S, S, 3] -> float32 [B, C, S/2, S/2] on the processor.
 
     Args:
         weights: folded, see `MLSD.folded`.
+        channels: of the output; by default the centre's logit and the four displacements.
         threads: of one convolution; 0: as many as there are cores.
     """
 
-    def __init__(self, weights: Weights, *, threads: int = 0) -> None:
+    def __init__(
+        self, weights: Weights, *, channels: slice = Channel.DETECTION, threads: int = 0
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            graph(weights), options, providers=["CPUExecutionProvider"]
+            graph(weights, channels), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Array:
