@@ -1,25 +1,20 @@
 """M-LSD in torch, for training and for GPUs."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lsd.architecture import Layer, Size, forward, layers
+from lsd.folding import Folded, Tensors, epsilon, folded
 
-ENCODER = ("stem", "block")  # how the names of the encoder's layers begin
-EPSILON = {True: 1e-3, False: 1e-5}  # of normalisations in the encoder (Keras) and elsewhere
-MOMENTUM = {True: 1e-3, False: 0.1}
+MOMENTUM = 0.1  # of normalisations; Keras's encoder has 0.001, which a short training cannot use
 
 
 class Convolution(nn.Sequential):
     """Padding, convolution and normalisation of a layer; its activation is `activated`."""
 
-    def __init__(self, layer: Layer, *, encoder: bool) -> None:
+    def __init__(self, name: str, layer: Layer) -> None:
         pad = layer.dilation * (layer.kernel // 2) if layer.stride == 1 else 0
         convolution = nn.Conv2d(
             layer.inputs,
@@ -34,9 +29,7 @@ class Convolution(nn.Sequential):
         super().__init__(convolution)
         self.layer = layer
         if layer.normalised:
-            self.append(
-                nn.BatchNorm2d(layer.outputs, eps=EPSILON[encoder], momentum=MOMENTUM[encoder])
-            )
+            self.append(nn.BatchNorm2d(layer.outputs, eps=epsilon(name), momentum=MOMENTUM))
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
     def linear(self, x: Tensor) -> Tensor:
@@ -61,12 +54,7 @@ class MLSD(nn.ModuleDict):
     """
 
     def __init__(self, size: Size = "tiny") -> None:
-        super().__init__(
-            {
-                name: Convolution(layer, encoder=name.startswith(ENCODER))
-                for name, layer in layers(size).items()
-            }
-        )
+        super().__init__({name: Convolution(name, layer) for name, layer in layers(size).items()})
         self.size: Size = size
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -94,18 +82,11 @@ class MLSD(nn.ModuleDict):
     def double(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
-    def folded(self) -> dict[str, NDArray[np.float32]]:
-        """Weights and biases with each normalisation folded into its convolution, as inference
-        takes them: NAME.weight [out, in, k, k] and NAME.bias [out]."""
-        found = {}
-        for name, (convolution, *norm) in self.items():
-            if norm:
-                convolution = fuse_conv_bn_eval(convolution.eval(), norm[0].eval())
-            found[f"{name}.weight"] = convolution.weight.detach().float().cpu().numpy()
-            found[f"{name}.bias"] = convolution.bias.detach().float().cpu().numpy()
-        return found
+    def folded(self) -> Folded:
+        """Weights with each normalisation folded into its convolution, as inference takes them."""
+        return folded({name: tensor.cpu().numpy() for name, tensor in self.state_dict().items()})
 
-    def load_folded(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
+    def load_folded(self, weights: Tensors) -> None:
         """Takes folded weights: normalisations then change nothing until they are trained."""
         with torch.no_grad():
             for name, (convolution, *norm) in self.items():

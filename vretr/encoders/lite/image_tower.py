@@ -1,6 +1,5 @@
 """What `lite` sees of a picture: EfficientNet-Lite0, and the coarse colours it does not see."""
 
-import sys
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -8,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vretr.encoders.devices import is_processor
 from vretr.encoders.lite.image_weights import image_weights
 from vretr.encoders.lite.shape import COLOUR_BINS
 from vretr.encoders.names import Precision
@@ -62,29 +62,13 @@ class ImageTower:
     @cached_property
     def network(self) -> Network:
         """What computes, made when first used."""
-        if self._precision == "fp32" and _is_processor(self._device):
+        if self._precision == "fp32" and is_processor(self._device):
             from vretr.encoders.lite.onnx_network import OnnxNetwork
 
             return OnnxNetwork(image_weights(self._folder))
         from vretr.encoders.lite.torch_network import TorchNetwork
 
         return TorchNetwork(device=self._device, precision=self._precision, folder=self._folder)
-
-
-def _is_processor(device: str) -> bool:
-    if device != "auto" or not _gpu_driver():
-        return device in ("auto", "cpu")
-    from vretr.encoders.precision import pick_device
-
-    return pick_device().type == "cpu"
-
-
-def _gpu_driver() -> bool:
-    """Whether it is worth importing torch to ask for a GPU."""
-    if sys.platform == "linux":
-        drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, Windows's for Linux
-        return any(Path(driver).exists() for driver in drivers)
-    return True
 
 
 def colour_histogram(pixels: NDArray[np.uint8]) -> Array:

@@ -1,0 +1,76 @@
+"""Detectors by name or from a file. No torch, but for files that only torch can read.
+
+Only tensors are read: nothing in a file is run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from lsd import port, tflite
+from lsd.detector import Detector
+from lsd.folding import Folded, folded
+from lsd.released import RELEASED, released
+from vretr.errors import MismatchError, UsageError
+from vretr.methods import near
+from vretr.paths import display
+
+SHIPPED = Path(__file__).with_name("weights")
+
+
+def shipped() -> dict[str, Path]:
+    """The networks that come with this package, by name."""
+    return {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
+
+
+def load(model: Path | str = "tiny", **options: Any) -> Detector:
+    """A detector.
+
+    Args:
+        model: `tiny`, which is shipped; `mlsd-tiny`, `mlsd-large` or `mlsd-tiny-320`, which are
+            fetched from the authors' repository; a Run of `vretr train lsd`; or a file: of ours
+            (.safetensors), of the authors (.tflite), of the PyTorch port (.pth).
+        options: of `Detector`.
+
+    Raises:
+        UsageError: there is no such name and no such file.
+        MismatchError: a file that holds no network of M-LSD.
+        VretrError: a released network is not here and cannot be fetched.
+    """
+    weights = read(model)
+    given = RELEASED.get(str(model))
+    size = {"size": given.size} if given else {}
+    return Detector(weights, **{"name": str(model), **size, **options})
+
+
+def read(model: Path | str) -> Folded:
+    """The folded weights of what `load` takes."""
+    name, path = str(model), Path(model)
+    if name in shipped():
+        return _tensors(shipped()[name])
+    if name in RELEASED:
+        return tflite.read(released(name))
+    if path.is_dir():
+        from vretr.training import Run
+
+        run = Run.open(path)
+        if run.method != "lsd" or not run.weights.exists():
+            raise MismatchError(f"{display(path)} is not a finished run of `vretr train lsd`.")
+        return _tensors(run.weights)
+    if not path.is_file():
+        known = [*shipped(), *RELEASED]
+        raise UsageError(f"There is no detector and no file {display(path)}; {near(name, known)}")
+    if path.suffix == ".tflite":
+        return tflite.read(path)
+    return _tensors(path) if path.suffix == ".safetensors" else port.read(path)
+
+
+def _tensors(file: Path) -> Folded:
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise MismatchError(f"{display(file)} cannot be read: {error}.") from error
+    return folded({name: np.asarray(tensor) for name, tensor in tensors.items()})
