@@ -149,12 +149,12 @@ def matching(z: Tensor, displacement: Tensor, lines: Tensor) -> Tensor:
     """
     if lines.shape[-2] == 0:
         return z[:0].sum()
-    ends, centres = _decoded(z, displacement)
+    ends, centres, peak = _decoded(z, displacement)
     ways = torch.stack([lines, lines.roll(2, dims=-1)], dim=2).flatten(1, 2)  # [B, 2N, 4]
     with torch.no_grad():
         away = (ends[:, :, None] - ways[:, None]).unflatten(-1, (2, 2)).norm(dim=-1).amax(dim=-1)
         away, nearest = away.nan_to_num(torch.inf).min(dim=2)  # [B, K]
-        matched = away < MATCHED
+        matched = peak & (away < MATCHED)
     true = ways.gather(1, nearest[..., None].expand(-1, -1, 4))[matched]
     off = (ends[matched] - true).abs().sum(dim=1)
     middle = (true[:, :2] + true[:, 2:]) / 2
@@ -162,13 +162,14 @@ def matching(z: Tensor, displacement: Tensor, lines: Tensor) -> Tensor:
     return _mean(off, torch.ones_like(off))
 
 
-def _decoded(z: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
-    """The ends [B, K, 4] and centres [B, K, 2] of the K points of highest score, in cells."""
+def _decoded(z: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The ends [B, K, 4] and centres [B, K, 2], in cells, of the K peaks of highest score; and
+    which of them [B, K] are peaks, for a picture may have fewer."""
     width = z.shape[-1]
     with torch.no_grad():
         highest = F.max_pool2d(z[:, None], 3, stride=1, padding=1)[:, 0]
         peaks = z.masked_fill(z < highest, -torch.inf).flatten(1)
-        places = peaks.topk(min(PREDICTIONS, peaks.shape[1]), dim=1).indices  # [B, K]
+        scores, places = peaks.topk(min(PREDICTIONS, peaks.shape[1]), dim=1)  # [B, K]
         x, y = places % width, places // width
     cells = torch.stack([x, y], dim=2).to(z)
     moved = displacement.flatten(2).gather(2, places[:, None].expand(-1, 4, -1)).mT
@@ -178,7 +179,7 @@ def _decoded(z: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor]:
     batch = torch.arange(len(z), device=z.device)[:, None]
     nine = torch.stack([around[batch, y + 1 + dy, x + 1 + dx] for dx, dy in steps], dim=2)
     offsets = nine.softmax(dim=2) @ torch.tensor(steps, device=z.device).to(z)
-    return cells.repeat(1, 1, 2) + moved, cells + offsets
+    return cells.repeat(1, 1, 2) + moved, cells + offsets, scores.isfinite()
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
