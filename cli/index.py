@@ -1,18 +1,17 @@
 """`vretr index`: folders in, an index beside them, and what was done said in a line."""
 
 import os
-import sys
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
-from glob import glob, has_magic
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli import console
+from cli.listed import chosen as chosen_paths
 from cli.options import starting
-from vretr.errors import MismatchError, UsageError, VretrError
+from vretr.errors import MismatchError, VretrError
 from vretr.paths import display, json_fields
 from vretr.progress import progress as shown_progress
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 READING, KEEPING, COMPUTING, SHOWING = "What is read", "The index", "How", "What comes out"
 COUNTS = ("photos", "new", "moved", "unchanged", "removed")
 NAMED = 20  # skipped files that are named at the end
-STDIN = Path("-")
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -175,7 +173,7 @@ def index(
         os.environ["OMP_NUM_THREADS"] = str(threads)
     if not (paths or from_file or info):
         ctx.fail("Say what to index: a folder, files, or - for a list on stdin.")
-    chosen = list(_chosen(paths or [], from_file, nul=nul))
+    chosen = list(chosen_paths(paths or [], from_file, nul=nul))
 
     from vretr.index.locate import DEFAULT, locate
 
@@ -225,37 +223,6 @@ def index(
     show_report(report, where, encoder=name, dry_run=dry_run, as_json=as_json)
     if report.skipped:
         raise typer.Exit(3)
-
-
-def _chosen(typed: list[Path], from_file: Path | None, *, nul: bool) -> Iterator[Path]:
-    """What was typed, globs expanded, and what the lists say, in this order."""
-    for path in typed:
-        if path == STDIN:
-            yield from _listed(STDIN, nul=nul)
-        elif os.path.lexists(path):
-            yield path
-        elif found := sorted(glob(os.fspath(path), recursive=True), key=os.fsencode):
-            yield from map(Path, found)
-        else:  # a slip of the keyboard; what is missing from a list is skipped and named
-            what = "No file matches" if has_magic(os.fspath(path)) else "There is no"
-            raise UsageError(f"{what} {path}.")
-    if from_file is not None:
-        yield from _listed(from_file, nul=nul)
-
-
-def _listed(source: Path, *, nul: bool) -> Iterator[Path]:
-    """The paths in a list; their bytes are taken as they are."""
-    if source == STDIN and sys.stdin.isatty():
-        raise UsageError(
-            "- reads a list of paths from stdin, which is a terminal here; pipe one in."
-        )
-    try:
-        content = sys.stdin.buffer.read() if source == STDIN else source.read_bytes()
-    except OSError as problem:
-        raise UsageError(f"The list {source} cannot be read: {problem.strerror}.") from problem
-    for entry in content.split(b"\0" if nul else b"\n"):
-        if entry:
-            yield Path(os.fsdecode(entry))
 
 
 def _encoder_of(where: Path) -> str:

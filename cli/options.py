@@ -2,7 +2,8 @@
 
 A field is `name: Annotated[type, "One sentence.", ...] = default`. The first string is the help,
 the first tuple or function (of no arguments) gives words to complete an open list with, `ARGUMENT`
-makes the field positional. Neither typer nor torch is needed to write one.
+makes the field positional, `PATHS` positional files and folders. Neither typer nor torch is needed
+to write one.
 """
 
 import inspect
@@ -14,7 +15,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from vretr.methods import ARGUMENT, near
+from cli.listed import chosen
+from vretr.methods import ARGUMENT, PATHS, near
 
 
 def function_of(config: type, run: Callable[[Any, bool], None]) -> Callable[..., None]:
@@ -26,10 +28,14 @@ def function_of(config: type, run: Callable[[Any, bool], None]) -> Callable[...,
     hints = get_type_hints(config, include_extras=True)  # also where annotations are strings
     home = {name: cls for cls in config.__mro__ for name in inspect.get_annotations(cls)}
     own_first = sorted(fields(config), key=lambda field: home[field.name] is not config)
+    listed = [name for name, hint in hints.items() if PATHS in get_args(hint)]
 
     def command(ctx: typer.Context, **values: Any) -> None:
-        as_json = values.pop("json")
+        as_json = values["json"] if "json" in hints else values.pop("json")
         del values["config"]
+        if listed:
+            nul = values.pop("null")
+            values |= {name: list(chosen(values[name], nul=nul)) for name in listed}
         declared = {name: _as_declared(hints[name], value) for name, value in values.items()}
         try:
             made = config(**declared)
@@ -45,7 +51,8 @@ def function_of(config: type, run: Callable[[Any, bool], None]) -> Callable[...,
     context = inspect.Parameter(
         "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
     )
-    command.__signature__ = inspect.Signature([context, *parameters, _CONFIG, _JSON])  # type: ignore[attr-defined]
+    common = [_CONFIG, *([_NULL] if listed else []), *([] if "json" in hints else [_JSON])]
+    command.__signature__ = inspect.Signature([context, *parameters, *common])  # type: ignore[attr-defined]
     return command
 
 
@@ -60,7 +67,7 @@ def _parameter(field: "Field[Any]", hint: Any, *, panel: str) -> inspect.Paramet
         "help": next((mark for mark in marks if isinstance(mark, str)), None),
         "autocompletion": starting(words) if words is not None else None,
     }
-    if ARGUMENT in marks:
+    if ARGUMENT in marks or PATHS in marks:
         info = typer.Argument(**settings)
     else:
         name = "--" + field.name.replace("_", "-")
@@ -111,7 +118,7 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise typer.BadParameter(f"{path} cannot be read as TOML: {problem}") from problem
-    ours = ("config", "json")
+    ours = ("config", "json", "null")
     known = [p.name for p in ctx.command.params if p.expose_value and p.name not in ours]
     named = {key.replace("-", "_"): value for key, value in values.items()}
     for key in named:
@@ -139,4 +146,10 @@ _CONFIG = _keyword(
 )
 _JSON = _keyword(
     "json", bool, typer.Option("--json", help="Print the result as one JSON object."), default=False
+)
+_NULL = _keyword(
+    "null",
+    bool,
+    typer.Option("-0", "--null", help="Paths in a list on stdin end with NUL."),
+    default=False,
 )

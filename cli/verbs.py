@@ -1,13 +1,16 @@
 """`vretr train METHOD`, `vretr eval METHOD` and the methods' further commands."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from cli import console
 from cli.lazy import Command, LazyGroup, Stub, command_of
-from vretr.methods import Method, Report, Verb, methods
+from vretr.methods import Findings, Method, Report, Verb, methods
 from vretr.paths import json_fields
 
 if TYPE_CHECKING:
@@ -100,7 +103,28 @@ def say_report(report: Report, as_json: bool) -> None:
     console.note(f"{report.dataset}, {report.split}: {settings}")
 
 
-def say_objects(found: Iterable[Mapping[str, Any]] | None, as_json: bool) -> None:
-    """What a further command returns: objects, always one JSON line each."""
+def say_objects(found: Findings | Iterable[Mapping[str, Any]] | None, as_json: bool) -> None:
+    """What a further command returns: objects, a JSON line each; or findings."""
+    if isinstance(found, Findings):
+        say_findings(found, as_json)
+        return
     for each in found or ():
         console.print_json(each)
+
+
+def say_findings(findings: Findings, as_json: bool) -> None:
+    """Findings as they come; on a terminal a table at the end. Exit code 3 where some inputs were
+    skipped."""
+    rows: list[Sequence[Any]] = []
+    with closing(findings.found) as found:
+        for each in found:
+            if isinstance(each, str):
+                console.write(os.fsencode(each))
+            elif as_json or not console.is_tty():
+                console.print_json(each)
+            else:
+                rows += findings.rows(each)
+    if rows:
+        console.table(findings.headers, rows)
+    if findings.skipped:
+        raise typer.Exit(3)

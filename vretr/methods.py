@@ -5,7 +5,7 @@ Anybody's package can bring one by the entry-point group `vretr.methods`.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -17,6 +17,7 @@ from vretr.errors import UsageError
 log = logging.getLogger(__name__)
 
 ARGUMENT = object()  # in a config field's `Annotated[...]`: given by position, not as an option
+PATHS = object()  # the same for a tuple of files and folders: globs, and - for a list on stdin
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,23 @@ class Method:
     one in a Run or a file, or, without a path, what is at hand for this encoder. The two settings
     may be None."""
     commands: Mapping[str, Verb] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """What a further command finds, one thing after another while it works.
+
+    Attributes:
+        found: objects, each a JSON line in a pipe; or text of another form, written as it is.
+        headers, rows: for a terminal: the columns of a table, and an object's rows in it; a cell is
+            a str, a number, a Path or None.
+        skipped: inputs that could not be used so far; each was named in the log.
+    """
+
+    found: Generator[Mapping[str, Any] | str]
+    headers: Sequence[str]
+    rows: Callable[[Mapping[str, Any]], Sequence[Sequence[Any]]]
+    skipped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
