@@ -68,7 +68,7 @@ def _parameter(field: "Field[Any]", hint: Any, *, panel: str) -> inspect.Paramet
         "autocompletion": starting(words) if words is not None else None,
     }
     if ARGUMENT in marks or PATHS in marks:
-        info = typer.Argument(**settings)
+        info = typer.Argument(metavar="PATH" if PATHS in marks else None, **settings)
     else:
         name = "--" + field.name.replace("_", "-")
         names = [f"{name}/--no-{name[2:]}" if kind is bool else name]

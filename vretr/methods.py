@@ -65,13 +65,13 @@ class Findings:
         found: objects, each a JSON line in a pipe; or text of another form, written as it is.
         headers, rows: for a terminal: the columns of a table, and an object's rows in it; a cell is
             a str, a number, a Path or None.
-        skipped: inputs that could not be used so far; each was named in the log.
+        skipped: what could not be used so far; each was named in the log.
     """
 
     found: Generator[Mapping[str, Any] | str]
     headers: Sequence[str]
     rows: Callable[[Mapping[str, Any]], Sequence[Sequence[Any]]]
-    skipped: int = 0
+    skipped: Sequence[object] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,7 @@ def load_pixels(path: Path | Region, preprocessing: Preprocessing) -> Loaded | U
 
 
 def read_ahead(
-    paths: Iterable[Path | Region],
+    paths: Iterable[os.PathLike[str]],
     load: Callable[[Any], Result],
     *,
     workers: int | None = None,
@@ -124,7 +124,7 @@ def read_ahead(
     for worker in crew:
         idle.put(worker)
 
-    def in_worker(path: Path | Region) -> Result | Unreadable:
+    def in_worker(path: os.PathLike[str]) -> Result | Unreadable:
         worker = idle.get()
         try:
             return worker(path)

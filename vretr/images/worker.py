@@ -19,7 +19,6 @@ from typing import Any, Generic, TypeVar
 
 from vretr.errors import VretrError
 from vretr.images.files import Unreadable, unreadable
-from vretr.images.region import Region
 
 Result = TypeVar("Result")
 
@@ -48,7 +47,7 @@ class Worker(Generic[Result]):
         self._stopped = False
         self._starting = Lock()
 
-    def __call__(self, path: Path | Region) -> Result | Unreadable:
+    def __call__(self, path: os.PathLike[str]) -> Result | Unreadable:
         """`task(path)`, or that the file crashed the decoder twice or took too long.
 
         What `task` raises is raised here.
