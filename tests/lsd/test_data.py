@@ -16,7 +16,7 @@ from vretr.data.worlds import wireframe
 from vretr.errors import MismatchError
 from vretr.training.stream import seed_all
 
-SIZE = 128
+SIZE = 64
 
 
 def test_a_scene_as_it_is() -> None:
@@ -158,7 +158,8 @@ def test_the_four_flips_of_a_processed_picture_stay_together(tmp_path: Path) -> 
     trained, held_out = learned(folder, config(holdout=0.25))
     assert len(held_out) == 4
     assert len({record.path.name[0] for record in held_out.records}) == 1
-    assert np.allclose(trained[0][1].lines, [[8 / 2, 8 / 2, 96 / 2, 64 / 2]])
+    on_grid = np.array([[8, 8, 96, 64]])  # x, y, of 128 cells
+    assert np.allclose(trained[0][1].lines * CELL, on_grid * (SIZE / 128))
 
 
 def test_rendered_scenes_are_as_the_training_says() -> None:
