@@ -178,7 +178,8 @@ def _decoded(z: Tensor, displacement: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     steps = [(dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     batch = torch.arange(len(z), device=z.device)[:, None]
     nine = torch.stack([around[batch, y + 1 + dy, x + 1 + dx] for dx, dy in steps], dim=2)
-    offsets = nine.softmax(dim=2) @ torch.tensor(steps, device=z.device).to(z)
+    share = nine.softmax(dim=2)[..., None]
+    offsets = (share * torch.tensor(steps, device=z.device)).sum(dim=2)
     return cells.repeat(1, 1, 2) + moved, cells + offsets, scores.isfinite()
 
 
