@@ -32,9 +32,11 @@ def overlay(image: Image.Image, lines: Lines, found: Boxes | None = None) -> Ima
     canvas = image.copy() if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
     scale = FINER * np.array(size) / (lines.width, lines.height)
     width = FINER * max(MIN_WIDTH, WIDTH * min(size))
-    ends = (lines.ends * np.tile(scale, 2))[::-1]  # the surest last, above all others
+    # Whole numbers, as Pillow would round them differently in each band. The surest line is last,
+    # above all others.
+    ends = np.rint(lines.ends * np.tile(scale, 2))[::-1]
     inks = colours(lines.scores)[::-1]
-    quads = np.empty((0, 4, 2)) if found is None else (found.corners * scale)[::-1]
+    quads = np.empty((0, 4, 2)) if found is None else np.rint(found.corners * scale)[::-1]
     for top in range(0, size[1], BAND):
         bottom = min(top + BAND, size[1])
         layer = Image.new("RGBA", (size[0] * FINER, (bottom - top) * FINER))
