@@ -5,9 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsd.architecture import Layer, Size, forward, layers
-from lsd.folding import Folded, Tensors, epsilon, folded
+from lsd.architecture import Channel, Layer, Size, forward, layers
+from lsd.folding import ENCODER, Folded, Tensors, epsilon, folded
 
+PROBABILITIES = (Channel.SOL_CENTRE, Channel.LINE, Channel.JUNCTION, Channel.CENTRE)
+RARE = -4.0  # their logit at first
 MOMENTUM = 0.1  # of normalisations; Keras's encoder has 0.001, which a short training cannot use
 
 
@@ -55,7 +57,20 @@ class MLSD(nn.ModuleDict):
 
     def __init__(self, size: Size = "tiny") -> None:
         super().__init__({name: Convolution(name, layer) for name, layer in layers(size).items()})
+        last = self["head_out"][0]  # most cells are no centre, so that is what it begins with
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.zeros_(last.bias)
+        with torch.no_grad():
+            last.bias[[*PROBABILITIES]] = RARE
         self.size: Size = size
+        self.frozen = False  # the encoder's normalisations keep their statistics in training
+
+    def train(self, mode: bool = True) -> "MLSD":
+        super().train(mode)
+        if self.frozen:
+            for name, layer in self.items():
+                layer.train(mode and not name.startswith(ENCODER))
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = pixels.to(self["stem"][0].weight.dtype) / 127.5 - 1
@@ -86,10 +101,16 @@ class MLSD(nn.ModuleDict):
         """Weights with each normalisation folded into its convolution, as inference takes them."""
         return folded({name: tensor.cpu().numpy() for name, tensor in self.state_dict().items()})
 
-    def load_folded(self, weights: Tensors) -> None:
-        """Takes folded weights: normalisations then change nothing until they are trained."""
+    def load_folded(self, weights: Tensors, *, only: tuple[str, ...] = ("",)) -> None:
+        """Takes folded weights: normalisations then change nothing (see `starting.settle`).
+
+        Args:
+            only: layers whose names begin so.
+        """
         with torch.no_grad():
             for name, (convolution, *norm) in self.items():
+                if not name.startswith(only):
+                    continue
                 weight, bias = (
                     torch.from_numpy(np.array(weights[f"{name}.{part}"], np.float32))
                     for part in ("weight", "bias")
