@@ -38,6 +38,7 @@ LINES = (
     ["train", "lincir", "--help"],
     ["eval", "lincir", "--help"],
     ["lincir-export", "--help"],
+    ["detect-lines", "--help"],
 )
 
 
