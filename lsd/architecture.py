@@ -111,7 +111,7 @@ class Operators(Protocol[X]):
     def join(self, a: X, b: X) -> X:
         """Along the channels."""
 
-    def double(self, x: X) -> X:
+    def doubled(self, x: X) -> X:
         """Twice the side, bilinear between centres of cells."""
 
 
@@ -134,7 +134,7 @@ def forward(operators: Operators[X], size: Size, x: X) -> X:
         x = operators.convolve(f"{name}_narrow", x)
     for part in ("wide", "fine", "out"):
         x = operators.convolve(f"head_{part}", x)
-    return operators.double(x) if size == "tiny" else x
+    return operators.doubled(x) if size == "tiny" else x
 
 
 def size_of(tensors: Mapping[str, object]) -> Size:

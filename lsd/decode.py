@@ -106,8 +106,8 @@ def _averaged(maps: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) ->
     weight = _sigmoid(maps[0, y, x])
     weight /= weight.sum(axis=1, keepdims=True)
     ends = maps[1:, y, x].transpose(1, 2, 0) + np.stack([x, y, x, y], axis=2)
-    return np.einsum("kn,knc->kc", weight, ends)
+    return np.einsum("kn,knc->kc", weight, ends).astype(np.float32)
 
 
 def _sigmoid(logits: Array) -> Array:
-    return 1 / (1 + np.exp(-np.clip(logits, -80, None)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, None))), np.float32)

@@ -1,11 +1,13 @@
 """M-LSD in torch, for training and for GPUs."""
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsd.architecture import Channel, Layer, Size, forward, layers
+from lsd.architecture import CHANNELS, Channel, Layer, Size, forward, layers
 from lsd.folding import ENCODER, Folded, Tensors, epsilon, folded
 
 PROBABILITIES = (Channel.SOL_CENTRE, Channel.LINE, Channel.JUNCTION, Channel.CENTRE)
@@ -47,6 +49,14 @@ class Convolution(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         return self.activated(self.linear(x))
 
+    @property
+    def convolution(self) -> nn.Conv2d:
+        return cast(nn.Conv2d, self[0])
+
+    @property
+    def norm(self) -> nn.BatchNorm2d | None:
+        return cast(nn.BatchNorm2d, self[1]) if len(self) > 1 else None
+
 
 class MLSD(nn.ModuleDict):
     """uint8 or float pixels [B, 3, S, S] in 0 to 255, S a multiple of 16 -> logits
@@ -57,13 +67,19 @@ class MLSD(nn.ModuleDict):
 
     def __init__(self, size: Size = "tiny") -> None:
         super().__init__({name: Convolution(name, layer) for name, layer in layers(size).items()})
-        last = self["head_out"][0]  # most cells are no centre, so that is what it begins with
+        last = self.layer(
+            "head_out"
+        ).convolution  # most cells are no centre, so that is what it begins with
         nn.init.normal_(last.weight, std=0.01)
-        nn.init.zeros_(last.bias)
-        with torch.no_grad():
-            last.bias[[*PROBABILITIES]] = RARE
+        bias = torch.zeros(CHANNELS)
+        bias[[*PROBABILITIES]] = RARE
+        last.bias = nn.Parameter(bias)
         self.size: Size = size
         self.frozen = False  # the encoder's normalisations keep their statistics in training
+
+    def layer(self, name: str) -> Convolution:
+        """Of `architecture.layers`."""
+        return cast(Convolution, self[name])
 
     def train(self, mode: bool = True) -> "MLSD":
         super().train(mode)
@@ -73,16 +89,16 @@ class MLSD(nn.ModuleDict):
         return self
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = pixels.to(self["stem"][0].weight.dtype) / 127.5 - 1
+        x = pixels.to(self.layer("stem").convolution.weight.dtype) / 127.5 - 1
         return forward(self, self.size, x).float()
 
     def convolve(self, name: str, x: Tensor) -> Tensor:
-        return self[name](x)
+        return self.layer(name)(x)
 
     def convolve_resized(self, name: str, x: Tensor, like: Tensor) -> Tensor:
         """Resized after the convolution and before its activation: the same numbers, for a 1x1
         convolution and an interpolation are both linear and weights of the latter sum to 1."""
-        layer = self[name]
+        layer = self.layer(name)
         x = layer.linear(x)
         if x.shape[-2:] != like.shape[-2:]:
             x = F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
@@ -94,7 +110,7 @@ class MLSD(nn.ModuleDict):
     def join(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.cat([a, b], dim=1)
 
-    def double(self, x: Tensor) -> Tensor:
+    def doubled(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
     def folded(self) -> Folded:
@@ -108,17 +124,18 @@ class MLSD(nn.ModuleDict):
             only: layers whose names begin so.
         """
         with torch.no_grad():
-            for name, (convolution, *norm) in self.items():
+            for name in self:
                 if not name.startswith(only):
                     continue
+                layer = self.layer(name)
                 weight, bias = (
                     torch.from_numpy(np.array(weights[f"{name}.{part}"], np.float32))
                     for part in ("weight", "bias")
                 )
-                convolution.weight.copy_(weight)
-                if norm:
-                    norm[0].reset_parameters()
-                    norm[0].running_var.fill_(1 - norm[0].eps)
-                    norm[0].bias.copy_(bias)
-                else:
-                    convolution.bias.copy_(bias)
+                layer.convolution.weight.copy_(weight)
+                if layer.norm is None:
+                    cast(Tensor, layer.convolution.bias).copy_(bias)
+                    continue
+                layer.norm.reset_parameters()
+                cast(Tensor, layer.norm.running_var).fill_(1 - layer.norm.eps)
+                layer.norm.bias.copy_(bias)

@@ -27,14 +27,14 @@ class GraphOperators:
         self.graph = Graph()
         self._layers, self._weights, self._channels = layers(size), weights, channels
         self._zero, self._six = (self.graph.constant(np.array(x, np.float32)) for x in (0, 6))
-        self._doubled = self.graph.constant(np.array([1, 1, 2, 2], np.float32))
+        self._twice = self.graph.constant(np.array([1, 1, 2, 2], np.float32))
 
     def convolve(self, name: str, x: Map) -> Map:
         return self._activated(self._layers[name], self._linear(name, x))
 
     def convolve_resized(self, name: str, x: Map, like: Map) -> Map:
         x = self._linear(name, x)  # at the smaller side: see `MLSD.convolve_resized`
-        return self._activated(self._layers[name], self.double(x) if x.cell > like.cell else x)
+        return self._activated(self._layers[name], self.doubled(x) if x.cell > like.cell else x)
 
     def add(self, a: Map, b: Map) -> Map:
         return Map(self.graph.node("Add", a.name, b.name), a.cell)
@@ -42,12 +42,12 @@ class GraphOperators:
     def join(self, a: Map, b: Map) -> Map:
         return Map(self.graph.node("Concat", a.name, b.name, axis=1), a.cell)
 
-    def double(self, x: Map) -> Map:
+    def doubled(self, x: Map) -> Map:
         name = self.graph.node(
             "Resize",
             x.name,
             "",
-            self._doubled,
+            self._twice,
             coordinate_transformation_mode="half_pixel",
             mode="linear",
         )

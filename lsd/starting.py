@@ -1,7 +1,7 @@
 """Makes a network with folded weights one that can be trained: its normalisations take effect."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,25 +18,30 @@ def settle(model: MLSD, pictures: Sequence[Tensor]) -> None:
     Args:
         pictures: batches of pixels [B, 3, S, S].
     """
-    seen: dict[str, list[Tensor]] = {name: [] for name, layer in model.items() if len(layer) > 1}
-    hooks = [model[name][0].register_forward_hook(_watch(maps)) for name, maps in seen.items()]
+    layers = [model.layer(name) for name in model if model.layer(name).norm is not None]
+    seen: list[list[Tensor]] = [[] for _ in layers]
+    hooks = [
+        layer.convolution.register_forward_hook(_watch(moments))
+        for layer, moments in zip(layers, seen, strict=True)
+    ]
     model.eval()
     with torch.no_grad():
         for pixels in pictures:
             model(pixels)
         for hook in hooks:
             hook.remove()
-        for name, moments in seen.items():
+        for layer, moments in zip(layers, seen, strict=True):
             mean, square = torch.stack(moments).mean(dim=0)
-            _settle(model[name][1], mean, (square - mean**2).clamp(min=0))
+            _settle(cast(nn.BatchNorm2d, layer.norm), mean, (square - mean**2).clamp(min=0))
 
 
 def _settle(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     """With other statistics, but the same result: y = x·a + b before and afterwards."""
-    factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-    shift = norm.bias - norm.running_mean * factor
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_(variance)
+    old_mean, old_variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    factor = norm.weight / (old_variance + norm.eps).sqrt()
+    shift = norm.bias - old_mean * factor
+    old_mean.copy_(mean)
+    old_variance.copy_(variance)
     norm.weight.copy_(factor * (variance + norm.eps).sqrt())
     norm.bias.copy_(shift + mean * factor)
 

@@ -54,8 +54,9 @@ class Crop:
     def pixels(self, image: Image.Image, size: int) -> NDArray[np.uint8]:
         """[size, size, 3]"""
         width, height = image.size
-        box = (self.left * width, self.top * height, self.right * width, self.bottom * height)
-        return squashed(image.crop(tuple(map(round, box))), size)
+        left, right = round(self.left * width), round(self.right * width)
+        top, bottom = round(self.top * height), round(self.bottom * height)
+        return squashed(image.crop((left, top, right, bottom)), size)
 
 
 def crops_of(photo: Path, image: Image.Image, size: int, most: int, seed: int) -> list[Crop]:
@@ -154,9 +155,8 @@ class Lessons:
         if self.window is not None:
             draw = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
             places = (len(pixels) - self.window) // MULTIPLE + 1
-            pixels, maps = part(
-                pixels, maps, *(MULTIPLE * draw.integers(places, size=2)), self.window
-            )
+            left, top = MULTIPLE * draw.integers(places, size=2)
+            pixels, maps = part(pixels, maps, left, top, self.window)
             if draw.random() < 0.5:
                 pixels, maps = pixels[:, ::-1], mirrored(maps)
             if draw.random() < 0.25:

@@ -15,7 +15,7 @@ from lsd.architecture import Layer, layers
 from vretr.errors import MismatchError
 
 CONV, DEPTHWISE, DEQUANTIZE = 3, 4, 6  # BuiltinOperator
-_TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}  # TensorType
+_TYPES: dict[int, str] = {0: "<f4", 1: "<f2"}  # TensorType
 OPERATOR_CODES, SUBGRAPHS, BUFFERS = 1, 2, 4  # of Model
 TENSORS, OPERATORS = 0, 3  # of SubGraph
 SHAPE, TYPE, BUFFER = 0, 1, 2  # of Tensor

@@ -24,7 +24,7 @@ class TorchNetwork:
         self._dtype = torch.float32 if on_processor else DTYPES.get(precision, torch.float32)
         model = MLSD(size_of(weights))
         model.load_folded(weights)
-        model.eval().to(self._device, self._dtype, memory_format=torch.channels_last)
+        model.eval().to(self._device, self._dtype).to(memory_format=torch.channels_last)
         self._model = model
 
     @torch.inference_mode()

@@ -111,9 +111,9 @@ def _parts(config: TrainConfig) -> tuple[Samples, Samples]:
         parts.append(Lessons(taught.take(kept), window=window))
         held.append(Lessons(taught.take(out), window=None))
     for source in config.data:
-        own, out = learned(source, config)
-        parts.append(own)
-        held.append(out)
+        pictures, kept_out = learned(source, config)
+        parts.append(pictures)
+        held.append(kept_out)
     if config.rendered:
         parts.append(rendered(config))
     if not sum(map(len, parts)):

@@ -1,11 +1,11 @@
 """What chooses the best step: the losses and sAP10 on pictures that are kept out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import ConcatDataset
 
 from lsd.architecture import CELL, Channel
 from lsd.config import TrainConfig
@@ -25,7 +25,7 @@ TEACHERS = 0.2  # a teacher's lines count as true from this score on
 class OnPictures:
     """Figures on (pixels, Target) samples."""
 
-    samples: Sequence[Any]
+    samples: ConcatDataset[Any]
     config: TrainConfig
 
     def __call__(self, model: MLSD) -> dict[str, float]:
