@@ -122,9 +122,12 @@ def by_lines(found: Sequence[Lines], annotated: Sequence[Annotated]) -> dict[str
     ]
     scores = [lines.scores for lines in found]
     count = sum(len(true.lines) for true in annotated)
+    nearest = [metrics.nearest(*pair) for pair in pairs]
     curves = {
         threshold: metrics.curve(
-            [metrics.structural_hits(ends, true, threshold) for ends, true in pairs], scores, count
+            [metrics.first_takes(number, apart < threshold) for number, apart in nearest],
+            scores,
+            count,
         )
         for threshold in metrics.THRESHOLDS
     }

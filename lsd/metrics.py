@@ -41,16 +41,23 @@ def distances(found: ArrayLike, truth: ArrayLike) -> Array:
     return np.minimum(straight, crossed)
 
 
+def nearest(found: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.intp], Array]:
+    """Of each found line [N] the number of the true line nearest to it, and its distance; where
+    there is none, infinity."""
+    apart = distances(found, truth)
+    if not apart.size:
+        return np.zeros(len(apart), np.intp), np.full(len(apart), np.inf)
+    return apart.argmin(axis=1), apart.min(axis=1)
+
+
 def structural_hits(found: ArrayLike, truth: ArrayLike, threshold: float) -> Hits:
     """Which found lines [N] on the grid are right: sAP's rule.
 
     The true line nearest to it is nearer than the threshold, and no found line before this one
     has taken it; there is no search for a second best.
     """
-    apart = distances(found, truth)
-    if not apart.size:
-        return np.zeros(len(apart), bool)
-    return first_takes(apart.argmin(axis=1), apart.min(axis=1) < threshold)
+    number, apart = nearest(found, truth)
+    return first_takes(number, apart < threshold)
 
 
 def line_matching_hits(found: ArrayLike, truth: ArrayLike) -> Hits:
@@ -61,11 +68,11 @@ def line_matching_hits(found: ArrayLike, truth: ArrayLike) -> Hits:
     return first_takes(scores.argmax(axis=1), scores.max(axis=1) >= LEAST_MATCH)
 
 
-def first_takes(nearest: NDArray[np.intp], near: Hits) -> Hits:
-    """Of those that are near enough, the first one at each true line."""
+def first_takes(number: NDArray[np.intp], near: Hits) -> Hits:
+    """Of those that are near enough, the first one at each true line, given by its number."""
     candidates = np.flatnonzero(near)
-    hits = np.zeros(len(nearest), bool)
-    hits[candidates[np.unique(nearest[candidates], return_index=True)[1]]] = True
+    hits = np.zeros(len(number), bool)
+    hits[candidates[np.unique(number[candidates], return_index=True)[1]]] = True
     return hits
 
 
@@ -73,12 +80,15 @@ def line_matching_scores(found: ArrayLike, truth: ArrayLike) -> Array:
     """LMS [N, M] in [0, 1]: how well the direction agrees, times how much overlaps."""
     a = np.asarray(found, np.float64).reshape(-1, 1, 2, 2)  # [N, 1, end, xy]
     b = np.asarray(truth, np.float64).reshape(1, -1, 2, 2)
-    return _direction(a, b) * _overlap(a, b)
+    scores = _overlap(a, b)
+    line, true = np.nonzero(scores)  # of few pairs anything overlaps
+    scores[line, true] *= _direction(a[line, 0], b[0, true])
+    return scores
 
 
 def _direction(a: Array, b: Array) -> Array:
     """1 for planes through the camera and either line that are one, 0 from 10 degrees on."""
-    centre = b.mean(axis=2, keepdims=True)
+    centre = b.mean(axis=-2, keepdims=True)
     normals = [_normal((lines - centre) / CAMERA_HEIGHT) for lines in (a, b)]
     cosine = np.abs((normals[0] * normals[1]).sum(axis=-1)).clip(max=1)
     return np.maximum(1 - np.degrees(np.arccos(cosine)) / LARGEST_ANGLE, 0)
