@@ -19,7 +19,7 @@ from vretr.progress import progress
 Rows = NDArray[np.int64]
 Features = NDArray[np.float32]
 
-AT_ONCE, CHUNK = 256, 8192  # sentences a call of the tower; sorted by length among so many
+AT_ONCE, CHUNK = 4096, 8192  # tokens a call of the tower; sentences sorted by length together
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """Trains φ: `vretr train lincir --backbone ViT-L --corpus captions.txt.gz`. Sentences alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 
 from lincir.backbone import load_backbone
 from lincir.config import TrainConfig
@@ -14,6 +17,7 @@ from lincir.tokens import load_tokens
 from lincir.validation import HeldOut, OnTriplets, Pictures
 from vretr.encoders import PseudoTextEncoder
 from vretr.encoders.names import Precision
+from vretr.encoders.precision import multiplies_bf16_fast
 from vretr.errors import UsageError
 from vretr.training import Card, Run, fit, seed_all
 from vretr.training.devices import device_of
@@ -38,7 +42,8 @@ def train(config: TrainConfig) -> Run:
     trained, held_out = split(len(cache.sentences), config.holdout, config.seed)
 
     device = device_of(config)
-    precision = precision_on(device, config.precision)
+    config = decided(config, device)
+    precision = config.precision
     pictures = None
     if config.triplets is not None:  # the image tower comes and goes before the text tower
         pictures = Pictures.of(config.triplets, config.backbone, device=device, precision=precision)
@@ -69,10 +74,21 @@ def train(config: TrainConfig) -> Run:
     return run.finish(phi, card=_card(config, len(trained), scale), metrics=result.metrics)
 
 
-def precision_on(device: str, precision: Precision) -> Precision:
-    """`auto` on a processor is float32: bf16 is taken there by a measurement of speed, which may
-    come out otherwise when a training is resumed."""
-    return "fp32" if device == "cpu" and precision == "auto" else precision
+def decided(config: TrainConfig, device: str) -> TrainConfig:
+    """The same, with what `auto` precision comes to on a processor, where speed is measured.
+
+    The Run's config keeps it: a measurement may come out otherwise when the training is resumed.
+
+    Raises:
+        MismatchError: there is no run to resume.
+    """
+    if config.precision != "auto" or device != "cpu":
+        return config
+    if config.resume and config.out:
+        return replace(config, precision=Run.open(config.out).config(TrainConfig).precision)
+    chosen: list[Precision] = ["bf16" if multiplies_bf16_fast(device) else "fp32"]
+    broadcast_object_list(chosen)  # several processes must agree
+    return replace(config, precision=chosen[0])
 
 
 def split(count: int, holdout: int, seed: int) -> tuple[Rows, Rows]:

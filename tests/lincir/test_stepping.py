@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from lincir.backbone import load_backbone
 from lincir.corpus import Corpus
-from lincir.data import Sentences
+from lincir.data import Batch, Sentences
 from lincir.model import Phi
 from lincir.preparing import Recipe
 from lincir.stepping import read, step, together
@@ -49,8 +50,9 @@ def test_without_noise_it_is_the_papers_formula(encoder, sentences, phi) -> None
     assert loss.item() == pytest.approx(torch.cat(squares).mean().item(), rel=1e-5)
 
 
-def test_cropping_to_the_longest_end_token_is_exact(encoder, sentences) -> None:
-    """What follows the end token cannot matter: the tower is causal and reads that token only."""
+def test_cropping_and_reading_the_end_token_alone_are_exact(encoder, sentences) -> None:
+    """What follows the end token cannot matter: the tower is causal and reads that token only, so
+    that its last block need not compute the others."""
     cropped = sentences.batch(np.arange(30)).sentences
     padded = cropped.padded(encoder.context)
     assert cropped.ids.shape[1] < padded.ids.shape[1] == encoder.context
@@ -65,14 +67,14 @@ def test_cropping_to_the_longest_end_token_is_exact(encoder, sentences) -> None:
     torch.testing.assert_close(short, whole, atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("size", [1, 7, 64])
+@pytest.mark.parametrize("tokens", [1, 40, 999])
 def test_pieces_of_one_length_give_the_same_vectors_in_the_same_order(
-    encoder, sentences, size: int
+    encoder, sentences, tokens: int
 ) -> None:
     batch = sentences.batch(np.array([3, 99, 3, 50, 7, 110, 0]))
     words = torch.randn(len(batch.masked.rows), encoder.token_width)
     torch.testing.assert_close(
-        read(encoder, batch.masked, words, size=size),
+        read(encoder, batch.masked, words, tokens=tokens),
         encoder.embed(batch.masked, words),
         atol=2e-6,
         rtol=0,
@@ -132,6 +134,32 @@ def test_a_dollar_of_clip_is_the_plain_prompt(encoder) -> None:
         composed = encoder.embed(encoder.prompts([("a photo of ", " in red")]), table[259][None])
         plain = encoder.embed(encoder.prompts([("a photo of $ in red",)]))
     torch.testing.assert_close(composed, plain, atol=1e-6, rtol=0)
+
+
+def gradient(encoder: PseudoTextEncoder, phi: Phi, batch: Batch) -> torch.Tensor:
+    phi.zero_grad()
+    torch.manual_seed(3)  # the same noise
+    step(encoder, 1.0)(phi, batch)["loss"].backward()
+    return torch.cat([parameter.grad.flatten() for parameter in phi.parameters()])
+
+
+def test_a_tower_in_bf16_gives_the_gradient_of_float32(clip, encoder, sentences, phi) -> None:
+    low = load_backbone(clip, precision="bf16")
+    batch = sentences.batch(np.arange(64))
+    exact, found = gradient(encoder, phi, batch), gradient(low, phi, batch)
+    assert exact.dtype == found.dtype == torch.float32 and not torch.equal(exact, found)
+    assert torch.cosine_similarity(found, exact, dim=0) > 0.999
+    assert found.norm() == pytest.approx(exact.norm().item(), rel=0.02)
+    other = gradient(encoder, phi, sentences.batch(np.arange(64, 120)))
+    assert torch.cosine_similarity(other, exact, dim=0) < 0.95  # so another batch would fail
+
+
+def test_phi_stays_in_float32_where_all_else_is_lowered(encoder, sentences, phi) -> None:
+    seen = []
+    phi.layers[0].register_forward_hook(lambda layer, given, found: seen.append(found.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = step(encoder, 1.0)(phi, sentences.batch(np.arange(4)))
+    assert seen == [torch.float32] and losses["loss"].dtype == torch.float32
 
 
 def test_small_pieces_on_a_processor() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,20 @@ from safetensors.torch import load_file
 
 from lincir import files
 from lincir.config import TrainConfig
-from lincir.train import precision_on, split, train
+from lincir.train import decided, split, train
 from tests.cli.conftest import environment
 from vretr.errors import MismatchError, UsageError, VretrError
 from vretr.training import Run
 
-SMALL = {"steps": 12, "batch_size": 16, "holdout": 20, "hidden": 32, "device": "cpu", "threads": 1}
+SMALL = {
+    "steps": 12,
+    "batch_size": 16,
+    "holdout": 20,
+    "hidden": 32,
+    "device": "cpu",
+    "threads": 1,
+    "precision": "fp32",
+}
 
 
 def settings(clip: str, captions: Path, out: Path, **others) -> TrainConfig:
@@ -74,8 +83,9 @@ def test_the_run_says_how_long_vectors_are(clip, corpus, tmp_path, encoder) -> N
     assert phi.width == 64 and not phi.unit
 
 
-def test_resumed_bit_for_bit(clip, corpus: Path, tmp_path: Path) -> None:
-    every = {"ema": 0.9, "validate_every": 5, "save_every": 4}
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resumed_bit_for_bit(clip, corpus: Path, tmp_path: Path, precision: str) -> None:
+    every = {"ema": 0.9, "validate_every": 5, "save_every": 4, "precision": precision}
     straight = train(settings(clip, corpus, tmp_path / "straight", **every))
     train(settings(clip, corpus, tmp_path / "run", **every | {"steps": 8}))
     resumed = train(settings(clip, corpus, tmp_path / "run", resume=True, **every))
@@ -219,9 +229,31 @@ def test_split_is_a_partition_that_the_seed_decides() -> None:
     assert set(split(50, 10, 4)[1]) != set(held_out)
 
 
-def test_a_processor_trains_in_float32_unless_told() -> None:
-    assert precision_on("cpu", "auto") == "fp32"
-    assert precision_on("cpu", "bf16") == "bf16" and precision_on("cuda", "auto") == "auto"
+def test_auto_is_decided_once_and_kept_on_resume(clip, corpus, tmp_path, monkeypatch) -> None:
+    config = settings(clip, corpus, tmp_path / "run", precision="auto", steps=4)
+    monkeypatch.setattr("lincir.train.multiplies_bf16_fast", lambda device: True)
+    assert train(config).config(TrainConfig).precision == "bf16"
+    monkeypatch.setattr("lincir.train.multiplies_bf16_fast", lambda device: False)
+    assert decided(config, "cpu").precision == "fp32"
+    more = replace(config, steps=6, resume=True)
+    assert decided(more, "cpu").precision == train(more).config(TrainConfig).precision == "bf16"
+    assert decided(config, "cuda") == config
+    assert decided(replace(config, precision="bf16"), "cpu").precision == "bf16"
+
+
+def test_bf16_learns_as_float32_does(clip, corpus, tmp_path) -> None:
+    """Of the same draws, all along; another seed goes another way."""
+    curves = []
+    for name, change in {
+        "fp32": {}, "bf16": {"precision": "bf16"}, "other": {"seed": 7}
+    }.items():  # fmt: skip
+        made = settings(clip, corpus, tmp_path / name, steps=200, lr=3e-3, noise=0.1, **change)
+        curves.append(np.array([row["loss"] for row in train(made).metrics()]))
+    exact, low, other = curves
+    assert exact[-20:].mean() < 0.7 * exact[:20].mean()
+    apart = np.abs(low / exact - 1)
+    assert 0 < np.median(apart) < 0.01
+    assert np.median(np.abs(other / exact - 1)) > 0.1
 
 
 def command(clip: str, corpus: Path, out: Path, *more: str) -> list[str]:

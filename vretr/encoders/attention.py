@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class SelfAttention(nn.Module):
-    """A drop-in for `nn.MultiheadAttention` where query, key and value are one tensor."""
+    """A drop-in for `nn.MultiheadAttention` where keys and values come from one tensor."""
 
     def __init__(self, original: nn.MultiheadAttention) -> None:
         super().__init__()
@@ -26,13 +26,20 @@ class SelfAttention(nn.Module):
         need_weights: bool = False,
         attn_mask: Tensor | None = None,
     ) -> tuple[Tensor, None]:
-        """[B, L, W] -> [B, L, W], and None where torch's would give attention weights."""
-        batch, length, width = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = qkv.view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        """Queries x [B, Q, W], and [B, L, W] to attend to -> [B, Q, W]; None where torch's would
+        give attention weights."""
+        width = x.shape[2]
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        q = self._by_head(F.linear(x, weight[:width], bias[:width]))[0]
+        k, v = self._by_head(F.linear(key, weight[width:], bias[width:]))
         mask = None if attn_mask is None else attn_mask.to(q.dtype)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, width)), None
+        return self.out_proj(mixed.transpose(1, 2).reshape(x.shape)), None
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[B, L, N W] -> [N, B, heads, L, W / heads], whatever N."""
+        size = self.out_proj.in_features // self.heads
+        return x.unflatten(2, (-1, self.heads, size)).permute(2, 0, 3, 1, 4)
 
 
 def batch_first(tower: nn.Module) -> nn.Module:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 256  # also: what is worth importing torch for
+TOKENS_AT_ONCE = 4096
 
 
 class OpenClip:
@@ -199,7 +200,7 @@ class OpenClip:
         import torch
 
         vectors = np.empty((len(prompts), self.dim), np.float32)
-        for rows, places, part in prompts.batches(TEXTS_AT_ONCE):
+        for rows, places, part in prompts.batches(TOKENS_AT_ONCE):
             with torch.inference_mode():
                 found = self.embed(part, torch.tensor(words[places]))
             vectors[rows] = unit(found.cpu().numpy())

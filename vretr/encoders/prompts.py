@@ -62,15 +62,19 @@ class Prompts:
         ids[:, : longest.shape[1]] = longest
         return Prompts(ids, self.rows, self.columns)
 
-    def batches(self, size: int) -> Iterator[tuple[Ids, Ids, "Prompts"]]:
-        """At most `size` sentences of about one length at a time.
+    def batches(self, tokens: int) -> Iterator[tuple[Ids, Ids, "Prompts"]]:
+        """Sentences of about one length, at most `tokens` tokens with their padding at a time, or
+        one sentence that is longer.
 
         Yields:
             The numbers of the sentences, those of their places, and the sentences, trimmed.
         """
         by_length = np.argsort(self.lengths, kind="stable")
-        for start in range(0, len(self), size):
-            sentences = np.sort(by_length[start : start + size])
+        lengths, stop = self.lengths[by_length], 0
+        while (start := stop) < len(self):
+            cells = lengths[start:] * np.arange(1, len(self) - start + 1)
+            stop += max(1, int(np.searchsorted(cells, tokens, side="right")))
+            sentences = np.sort(by_length[start:stop])
             number = np.full(len(self), -1)
             number[sentences] = np.arange(len(sentences))
             places = np.flatnonzero(number[self.rows] >= 0)

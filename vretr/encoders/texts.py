@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import torch
 from open_clip import tokenizer as tokenizers
-from open_clip.transformer import text_global_pool
+from open_clip.transformer import ResidualAttentionBlock, text_global_pool
 from torch import Tensor, nn
 
 from vretr.encoders.attention import batch_first
@@ -25,12 +25,14 @@ class ClipTexts:
     """CLIP's own kind of text tower, whose sentences may hold pseudo words.
 
     Where the tower is causal and pools at the end token, what follows that token cannot matter:
-    batches are as long as their longest sentence, 20 tokens instead of 77 for most.
+    batches are as long as their longest sentence, 20 tokens instead of 77 for most, and the last
+    block computes that token alone.
     """
 
     def __init__(self, tower: Any, tokenizer: Any) -> None:
         self._tower: Any = batch_first(tower)
-        self._whole = tower.attn_mask is None or tower.pool_type != "argmax"
+        plain = isinstance(tower.transformer.resblocks[-1], ResidualAttentionBlock)
+        self._whole = tower.attn_mask is None or tower.pool_type != "argmax" or not plain
         self.prompts = PromptTokens(
             encode=lambda pieces: [tokenizer.encode(piece) for piece in pieces],
             start=tokenizer.sot_token_id,
@@ -58,14 +60,30 @@ class ClipTexts:
     def _through(self, ids: Tensor, x: Tensor) -> Tensor:
         tower, length = self._tower, x.shape[1]
         mask = None if tower.attn_mask is None else tower.attn_mask[:length, :length]
-        x = tower.transformer(x + tower.positional_embedding[:length], attn_mask=mask)
-        pooled = text_global_pool(
-            tower.ln_final(x), ids, tower.pool_type, eos_token_id=tower.eos_id
-        )
+        x = x + tower.positional_embedding[:length]
+        if self._whole:
+            x = tower.ln_final(tower.transformer(x, attn_mask=mask))
+            pooled = text_global_pool(x, ids, tower.pool_type, eos_token_id=tower.eos_id)
+        else:
+            *blocks, last = tower.transformer.resblocks
+            for block in blocks:
+                x = block(x, attn_mask=mask)
+            pooled = tower.ln_final(_at(ids.argmax(1), last, x, mask))
         projection = tower.text_projection
         if projection is None:
             return pooled
         return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+
+
+def _at(ends: Tensor, block: Any, x: Tensor, mask: Any) -> Tensor:
+    """What a block makes of one token a sentence: x [B, L, W] and places [B] -> [B, W]."""
+    rows = torch.arange(len(x), device=x.device)
+    normed = block.ln_1(x)
+    mixed = block.attention(
+        normed[rows, ends][:, None], normed, normed, attn_mask=mask[ends][:, None, None]
+    )
+    x = x[rows, ends] + block.ls_1(mixed[:, 0])
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 class OtherTexts:

@@ -119,14 +119,14 @@ def test_trimmed_and_padded(tokens: PromptTokens) -> None:
 
 @given(
     st.lists(st.lists(st.sampled_from(["", "a", "dog on", "$5"]), min_size=1, max_size=4)),
-    st.integers(1, 5),
+    st.integers(1, 30),
 )
-def test_batches_are_all_sentences_once(sentences: list[Pieces], size: int) -> None:
+def test_batches_are_all_sentences_once(sentences: list[Pieces], most: int) -> None:
     whole = made()(sentences)
     seen: list[int] = []
-    for rows, places, part in whole.batches(size):
+    for rows, places, part in whole.batches(most):
         seen += rows.tolist()
-        assert 1 <= len(part) <= size
+        assert len(part) and (part.ids.size <= most or len(part) == 1)
         alone = made()([sentences[row] for row in rows])
         for field in ("ids", "rows", "columns"):
             np.testing.assert_array_equal(getattr(part, field), getattr(alone, field))
@@ -137,9 +137,11 @@ def test_batches_are_all_sentences_once(sentences: list[Pieces], size: int) -> N
 
 def test_batches_are_of_about_one_length(tokens: PromptTokens) -> None:
     long, short = ("a dog on a bench",), ("",)
-    batches = list(tokens([long, short, long, short]).batches(2))
+    batches = list(tokens([long, short, long, short]).batches(14))
     assert [rows.tolist() for rows, _, _ in batches] == [[1, 3], [0, 2]]
     assert [part.ids.shape for _, _, part in batches] == [(2, 2), (2, 7)]
+    sizes = [len(rows) for rows, _, _ in tokens([long, short, long, short]).batches(13)]
+    assert sizes == [2, 1, 1]
 
 
 def test_the_shape_of_words(tokens: PromptTokens) -> None:

@@ -8,7 +8,7 @@ from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.prompts import Prompts
 from vretr.encoders.words.arrays import Array, Ids
 
-AT_ONCE = 64
+AT_ONCE, TOKENS_AT_ONCE = 64, 1024  # sentences, tokens
 
 
 class Tower(Protocol):
@@ -30,7 +30,7 @@ def read(tower: Tower, prompts: Prompts, words: Array, *, context: int | None = 
     """
     order, parts = [], []
     with blas_threads_for(len(prompts)):
-        for rows, places, part in prompts.batches(AT_ONCE):
+        for rows, places, part in prompts.batches(TOKENS_AT_ONCE):
             ids = part.ids if context is None else part.padded(context).ids
             embeddings = tower.embeddings(ids)
             embeddings[part.rows, part.columns] = words[places]
