@@ -15,13 +15,13 @@ from lsd.config import DetectConfig
 from lsd.detector import Detector
 from lsd.files import load
 from lsd.output import Found, Places, csv_header, csv_rows, json_line, to_json, to_svg
-from lsd.pictures import Drawing
+from lsd.pictures import write
 from lsd.stream import Finder, drawn
 from vretr import images
 from vretr.errors import UsageError, VretrError
 from vretr.images import Unreadable
 from vretr.methods import Findings
-from vretr.paths import atomic_write, display
+from vretr.paths import display
 from vretr.progress import progress
 
 log = logging.getLogger(__name__)
@@ -152,22 +152,17 @@ def _written(
     if config.out is not None:
         places = Places(config.out, config.paths)
         if config.overlay or config.crops:
-            drawing = partial(_drawing, config=config, places=places)
-            stream = drawn(stream, drawing, workers=workers, skip=skip)
+            files_of = partial(_pictures_of, config=config, places=places)
+            stream = drawn(stream, files_of, overlay=config.overlay, workers=workers, skip=skip)
         if config.json or config.csv or config.svg or not (config.overlay or config.crops):
             stream = _saved(stream, config, places)
     return stream
 
 
-def _drawing(found: Found, *, config: DetectConfig, places: Places) -> Drawing:
+def _pictures_of(found: Found, config: DetectConfig, places: Places) -> list[Path]:
     numbers = range(1, len(found.boxes or ()) + 1) if config.crops else ()
-    return Drawing(
-        path=found.path,
-        lines=found.lines,
-        boxes=found.boxes,
-        overlay=places.file(found.path, "lines.png") if config.overlay else None,
-        crops=tuple(places.file(found.path, f"box-{number}.png") for number in numbers),
-    )
+    names = [*(["lines.png"] if config.overlay else []), *(f"box-{n}.png" for n in numbers)]
+    return [places.file(found.path, name) for name in names]
 
 
 def _saved(stream: Generator[Found], config: DetectConfig, places: Places) -> Generator[Found]:
@@ -183,9 +178,7 @@ def _saved(stream: Generator[Found], config: DetectConfig, places: Places) -> Ge
                 texts["svg"] = to_svg(found)
             files = [places.file(found.path, f"lines.{kind}") for kind in texts]
             for file, text in zip(files, texts.values(), strict=True):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(file) as opened:
-                    opened.write(os.fsencode(text))
+                write(file, os.fsencode(text))
             yield replace(found, files=(*found.files, *files))
 
 

@@ -1,9 +1,12 @@
-"""Pictures that are written for a picture: the overlay and cut-out boxes. In decoding processes."""
+"""Pictures that are made for a picture: the overlay and cut-out boxes. Drawn in other processes."""
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
@@ -13,60 +16,61 @@ from lsd.lines import Lines
 from lsd.rectifying import rectified
 from vretr import images
 from vretr.images import Unreadable
-from vretr.paths import atomic_write, display
+from vretr.paths import atomic_write
 
 SOFTWARE = "vretr detect-lines"  # by which a PNG of ours is known
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawing:
-    """What is to be written for a picture, and where; None: nothing.
+    """What is to be drawn of a picture.
 
     Attributes:
-        crops: a file for each box.
+        overlay: whether, and with which boxes.
+        crops: corners [N, 4, 2] of what is to be cut out.
     """
 
     path: Path
     lines: Lines
     boxes: Boxes | None
-    overlay: Path | None
-    crops: tuple[Path, ...]
+    overlay: bool
+    crops: NDArray[np.float32]
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
 
 
-def draw(drawing: Drawing) -> list[Path] | Unreadable:
-    """Writes the files and says which."""
-    whole = bool(drawing.crops)
-    target = None if whole else round(MOST_PIXELS**0.5)
+def draw(drawing: Drawing) -> list[bytes] | Unreadable:
+    """The overlay, if it is wanted, and the cut-outs, as PNG files."""
+    target = None if len(drawing.crops) else round(MOST_PIXELS**0.5)
     image = images.open(drawing.path, target=target)
     if isinstance(image, Unreadable):
         return image
-    files = [file for file in (drawing.overlay, *drawing.crops) if file is not None]
-    for file in files:
-        if file.exists() and not _ours(file):
-            reason = f"{display(file)} is there already and was not written by {SOFTWARE}"
-            return Unreadable(drawing.path, reason)
-    if drawing.overlay is not None:
-        _write(overlay(image, drawing.lines, drawing.boxes), drawing.overlay)
-    if drawing.boxes is not None:
-        for file, corners in zip(drawing.crops, drawing.boxes.corners, strict=bool(drawing.crops)):
-            _write(rectified(image, corners), file)
-    return files
+    drawn = [overlay(image, drawing.lines, drawing.boxes)] if drawing.overlay else []
+    return [_png(each) for each in (*drawn, *(rectified(image, box) for box in drawing.crops))]
 
 
-def _ours(file: Path) -> bool:
-    try:
-        with Image.open(file, formats=("PNG",)) as image:
-            return image.info.get("Software") == SOFTWARE
-    except (UnidentifiedImageError, OSError):
-        return False
-
-
-def _write(image: Image.Image, file: Path) -> None:
+def _png(image: Image.Image) -> bytes:
     about = PngInfo()
     about.add_text("Software", SOFTWARE)
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=about, compress_level=4)
+    return file.getvalue()
+
+
+def is_foreign(file: Path) -> bool:
+    """Whether there is such a file and this command has not written it."""
+    if not file.exists():
+        return False
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            return image.info.get("Software") != SOFTWARE
+    except (UnidentifiedImageError, OSError):
+        return True
+
+
+def write(file: Path, content: bytes) -> None:
+    """Writes a file and the folders that it needs; all of it or nothing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as stream:
-        image.save(stream, "PNG", pnginfo=about, compress_level=4)
+    with atomic_write(file) as opened:
+        opened.write(content)

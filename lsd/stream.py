@@ -20,10 +20,11 @@ from lsd.decode import decode
 from lsd.detector import Detector
 from lsd.lines import Lines, distinct
 from lsd.output import Found
-from lsd.pictures import Drawing, draw
+from lsd.pictures import SOFTWARE, Drawing, draw, is_foreign, write
 from lsd.windows import Seen, see, together
 from vretr.images import Unreadable
 from vretr.images.stream import processors, read_ahead
+from vretr.paths import display
 
 Skip = Callable[[Unreadable], None]
 
@@ -85,28 +86,42 @@ class Finder:
 
 def drawn(
     stream: Generator[Found],
-    drawing_of: Callable[[Found], Drawing],
+    files_of: Callable[[Found], list[Path]],
     *,
+    overlay: bool,
     workers: int | None,
     skip: Skip,
 ) -> Generator[Found]:
-    """The same, each once its pictures are written; where that fails, `skip` is told why."""
-    waiting: deque[Found] = deque()
+    """The same, each once its pictures are written; where that fails, `skip` is told why.
+
+    Args:
+        files_of: one for the overlay, if it is wanted, and one for each box that is to be cut out.
+    """
+    waiting: deque[tuple[Found, list[Path]]] = deque()
 
     def drawings() -> Iterator[Drawing]:
         for found in stream:
-            waiting.append(found)
-            yield drawing_of(found)
+            files = files_of(found)
+            waiting.append((found, files))
+            crops = found.boxes.corners[: len(files) - overlay] if found.boxes else _NONE
+            yield Drawing(found.path, found.lines, found.boxes, overlay, crops)
 
     count = processors() if workers is None else workers
-    with (
-        closing(stream),
-        closing(read_ahead(drawings(), draw, workers=count, ahead=max(1, count))) as written,
-    ):
-        for files in written:
-            found = waiting.popleft()
-            if isinstance(files, Unreadable):
-                skip(files)
+    ahead = max(1, count)
+    with closing(stream), closing(read_ahead(drawings(), draw, workers=count, ahead=ahead)) as done:
+        for contents in done:
+            found, files = waiting.popleft()
+            if isinstance(contents, Unreadable):
+                skip(contents)
+                yield found
+            elif foreign := next(filter(is_foreign, files), None):
+                reason = f"{display(foreign)} is there already and was not written by {SOFTWARE}"
+                skip(Unreadable(found.path, reason))
                 yield found
             else:
+                for file, content in zip(files, contents, strict=True):
+                    write(file, content)
                 yield replace(found, files=(*found.files, *files))
+
+
+_NONE = np.empty((0, 4, 2), np.float32)

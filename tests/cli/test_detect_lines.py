@@ -217,11 +217,12 @@ def test_a_table_on_a_terminal(on_terminal, home: Path) -> None:
 
 def test_an_interruption_ends_it_and_its_children(started, home: Path) -> None:
     names = "a/x.png " * 500
-    process = started(*ARGUMENTS, *names.split(), "--batch-size", "1")
+    process = started(*ARGUMENTS, *names.split(), "--batch-size", "1", "--overlay", "--out", "out")
     assert process.stdout.readline().startswith(b'{"path"')
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert b"interrupted" in process.stderr.read()
+    assert [path.name for path in (home / "out").iterdir()] == ["x.png.lines.png"]
 
 
 def test_no_torch_and_quickly(vretr, home: Path) -> None:
