@@ -36,7 +36,7 @@ def train(config: TrainConfig) -> Run:
     trained, held_out = _parts(config)
     model = new_model(config, trained)
     run = Run.create(config, method="lsd", kind="detector")
-    validate = OnPictures(held_out, config) if len(held_out) else None
+    validate = OnPictures(held_out, config) if held_out else None
     result = fit(
         model,
         step(LossWeights(**config.loss_weights)),
@@ -94,7 +94,7 @@ def groups(model: MLSD, config: TrainConfig) -> Iterable[dict[str, Any]]:
             }
 
 
-def _parts(config: TrainConfig) -> tuple[Samples, Samples]:
+def _parts(config: TrainConfig) -> tuple[Samples, list[Any]]:
     """What is trained on, and what is held out."""
     parts: list[Any] = []
     held: list[Any] = []
@@ -118,7 +118,7 @@ def _parts(config: TrainConfig) -> tuple[Samples, Samples]:
         parts.append(rendered(config))
     if not sum(map(len, parts)):
         raise UsageError(f"--holdout {config.holdout} leaves no picture to train on.")
-    return ConcatDataset(parts), ConcatDataset([part for part in held if len(part)])
+    return ConcatDataset(parts), [part for part in held if len(part)]
 
 
 def split(photos: Sequence[int], holdout: float, seed: int) -> tuple[Sequence[int], Sequence[int]]:

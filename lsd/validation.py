@@ -1,11 +1,11 @@
 """What chooses the best step: the losses and sAP10 on pictures that are kept out."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import ConcatDataset
 
 from lsd.architecture import CELL, Channel
 from lsd.config import TrainConfig
@@ -25,7 +25,7 @@ TEACHERS = 0.2  # a teacher's lines count as true from this score on
 class OnPictures:
     """Figures on (pixels, Target) samples."""
 
-    samples: ConcatDataset[Any]
+    parts: Sequence[Any]  # map-style data sets
     config: TrainConfig
 
     def __call__(self, model: MLSD) -> dict[str, float]:
@@ -33,8 +33,8 @@ class OnPictures:
         hits, scores, total, loss = [], [], 0, 0.0
         weights = LossWeights(**self.config.loss_weights)
         device = next(model.parameters()).device
-        for number in range(len(self.samples)):
-            pixels, wanted = collate([self.samples[number]])
+        for sample in _all(self.parts):
+            pixels, wanted = collate([sample])
             logits = model(pixels.to(device)).cpu()
             loss += float(losses(logits, wanted, weights)["loss"])
             side = CELL * logits.shape[-1]
@@ -45,8 +45,14 @@ class OnPictures:
             total += len(true)
             hits.append(structural_hits(on_grid(found.ends, side, side), true, THRESHOLD))
             scores.append(found.scores)
-        figures = {"loss": loss / len(self.samples)}
+        figures = {"loss": loss / len(scores)}
         return {"sap10": average_precision(curve(hits, scores, max(total, 1))), **figures}
+
+
+def _all(parts: Sequence[Any]) -> Iterator[Any]:
+    for part in parts:
+        for number in range(len(part)):
+            yield part[number]
 
 
 def true_lines(wanted: Target) -> np.ndarray:
