@@ -14,6 +14,7 @@ from lsd.architecture import MULTIPLE, Size, size_of
 from lsd.decode import Decoding, decode
 from lsd.folding import Folded
 from lsd.lines import Lines
+from lsd.network import OnnxNetwork
 from lsd.resizing import Resize, squashed
 from vretr.encoders.devices import is_processor
 from vretr.encoders.names import Precision
@@ -105,17 +106,25 @@ class Processor:
     """onnxruntime on the processor: one picture with all cores, several with a core each."""
 
     def __init__(self, weights: Folded) -> None:
-        from lsd.network import OnnxNetwork
+        self._weights, self._cores = weights, processors()
 
-        self._cores = processors()
-        self._one = OnnxNetwork(weights, threads=self._cores)
-        self._alone = OnnxNetwork(weights, threads=1)
-        self._threads = ThreadPoolExecutor(self._cores, thread_name_prefix="vretr-forward")
+    @cached_property
+    def _together(self) -> Network:
+        return OnnxNetwork(self._weights, threads=self._cores)
+
+    @cached_property
+    def _alone(self) -> Network:
+        return OnnxNetwork(self._weights, threads=1)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._cores, thread_name_prefix="vretr-forward")
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(pixels) < self._cores:
-            return np.concatenate([self._one(picture[None]) for picture in pixels])
-        return np.concatenate([*self._threads.map(lambda one: self._alone(one[None]), pixels)])
+            return np.concatenate([self._together(picture[None]) for picture in pixels])
+        alone = self._alone  # made here, not by each thread
+        return np.concatenate([*self._threads.map(lambda one: alone(one[None]), pixels)])
 
 
 def as_image(picture: Picture) -> Image.Image:

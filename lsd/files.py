@@ -26,13 +26,14 @@ def shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(SHIPPED.glob("*.safetensors"))}
 
 
-def load(model: Path | str = "tiny", **options: Any) -> Detector:
+def load(model: Path | str = "tiny", *, device: str = "auto", **options: Any) -> Detector:
     """A detector.
 
     Args:
         model: `tiny`, which is shipped; `mlsd-tiny`, `mlsd-large` or `mlsd-tiny-320`, which are
             fetched from the authors' repository; a Run of `vretr train lsd`; or a file: of ours
             (.safetensors), of the authors (.tflite), of the PyTorch port (.pth).
+        device: where it computes.
         options: of `Detector`.
 
     Raises:
@@ -43,7 +44,7 @@ def load(model: Path | str = "tiny", **options: Any) -> Detector:
     weights = read(model)
     given = RELEASED.get(str(model))
     size = {"size": given.size} if given else {}
-    return Detector(weights, **{"name": str(model), **size, **options})
+    return Detector(weights, **{"name": str(model), "device": device, **size, **options})
 
 
 def read(model: Path | str) -> Folded:

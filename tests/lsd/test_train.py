@@ -74,7 +74,7 @@ def test_a_student_learns_from_its_teacher(tmp_path: Path, photos: Path, monkeyp
     )
     run = train(config)
     rows = run.metrics()
-    parts = ("displacement", "centre")
+    parts = ("loss", "centre")
     first, last = (
         {name: np.mean([row[name] for row in some]) for name in parts}
         for some in (rows[:5], rows[-5:])
