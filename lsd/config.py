@@ -88,8 +88,6 @@ class TrainConfig(CoreConfig):
                 raise ValueError(f"{name} is {side}, but must be a multiple of {MULTIPLE}")
         if self.photos and self.size > self.teacher_size:
             raise ValueError("size must not be more than teacher_size")
-        if not (self.data or self.rendered or self.photos):
-            raise ValueError("give data, photos with a teacher, or rendered")
         if bool(self.photos) != (self.teacher is not None):
             raise ValueError("photos and teacher are given together, or neither")
         if not 0 <= self.holdout < 1:

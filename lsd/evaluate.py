@@ -70,7 +70,7 @@ def evaluate(config: EvalConfig) -> methods.Report:
 def _detector(config: EvalConfig) -> Detector:
     from lsd.files import load as load_detector
 
-    size = {} if config.size is None else {"size": config.size}
+    size: dict[str, Any] = {} if config.size is None else {"size": config.size}
     names = ("resize", "score", "length", "clip", "subpixel", "merge", "device")
     options = {name: getattr(config, name) for name in names}
     return load_detector(config.model, top_k=max(config.top_k), **size, **options)

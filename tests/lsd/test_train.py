@@ -128,7 +128,6 @@ def test_switches_are_the_losses() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"rendered": 0}, "give data, photos"),
         ({"photos": (Path("x"),)}, "together"),
         ({"teacher": "mlsd-large"}, "together"),
         ({"size": 100}, "multiple of 16"),
@@ -143,5 +142,7 @@ def test_configs_without_sense_are_refused(wrong: dict, said: str) -> None:
 
 
 def test_too_little_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="what to learn from"):
+        train(replace(SMALL, rendered=0, out=tmp_path / "none"))
     with pytest.raises(UsageError, match="fewer than --batch-size"):
         train(replace(SMALL, rendered=2, out=tmp_path / "run"))
