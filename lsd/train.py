@@ -117,7 +117,7 @@ def _parts(config: TrainConfig) -> tuple[Samples, list[Any]]:
     if config.rendered:
         parts.append(rendered(config))
     if not parts:
-        raise UsageError("Give --data, --photos with a --teacher, or --rendered: what to learn from.")
+        raise UsageError("Give what to learn from: --data, --photos with --teacher, --rendered.")
     if not sum(map(len, parts)):
         raise UsageError(f"--holdout {config.holdout} leaves no picture to train on.")
     return ConcatDataset(parts), [part for part in held if len(part)]

@@ -142,7 +142,7 @@ def test_configs_without_sense_are_refused(wrong: dict, said: str) -> None:
 
 
 def test_too_little_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="what to learn from"):
+    with pytest.raises(UsageError, match="Give what to learn from"):
         train(replace(SMALL, rendered=0, out=tmp_path / "none"))
     with pytest.raises(UsageError, match="fewer than --batch-size"):
         train(replace(SMALL, rendered=2, out=tmp_path / "run"))
