@@ -1,16 +1,15 @@
 """Trains a line detector: `vretr train lsd --data train.json`, or from a teacher's maps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from lsd import files
 from lsd.architecture import size_of
 from lsd.config import TrainConfig
-from lsd.data import collate, learned, rendered
+from lsd.data import collate, learned, rendered, split
 from lsd.folding import ENCODER
 from lsd.losses import LossWeights, losses
 from lsd.model import MLSD
@@ -121,22 +120,6 @@ def _parts(config: TrainConfig) -> tuple[Samples, list[Any]]:
     if not sum(map(len, parts)):
         raise UsageError(f"--holdout {config.holdout} leaves no picture to train on.")
     return ConcatDataset(parts), [part for part in held if len(part)]
-
-
-def split(photos: Sequence[int], holdout: float, seed: int) -> tuple[Sequence[int], Sequence[int]]:
-    """Which samples are trained on and which are held out: all of a photo, or none.
-
-    Args:
-        photos: of each sample, which photo it is from.
-    """
-    names = np.unique(photos)
-    order = np.random.default_rng(seed).permutation(names)
-    out = {*order[: round(holdout * len(names))].tolist()}
-    numbers = range(len(photos))
-    return (
-        [number for number in numbers if photos[number] not in out],
-        [number for number in numbers if photos[number] in out],
-    )
 
 
 def _card(config: TrainConfig, data: Samples) -> Card:
