@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from lsd import port, tflite
+from lsd.architecture import CELL, Channel
 from lsd.detector import Detector
 from lsd.folding import Folded, folded
 from lsd.released import RELEASED, released
@@ -53,7 +54,7 @@ def read(model: Path | str) -> Folded:
     if name in shipped():
         return _tensors(shipped()[name])
     if name in RELEASED:
-        return tflite.read(released(name))
+        return from_borders(tflite.read(released(name)))
     if path.is_dir():
         from vretr.training import Run
 
@@ -64,9 +65,22 @@ def read(model: Path | str) -> Folded:
     if not path.is_file():
         known = [*shipped(), *RELEASED]
         raise UsageError(f"There is no detector and no file {display(path)}; {near(name, known)}")
-    if path.suffix == ".tflite":
-        return tflite.read(path)
-    return _tensors(path) if path.suffix == ".safetensors" else port.read(path)
+    if path.suffix == ".safetensors":
+        return _tensors(path)
+    return from_borders(tflite.read(path) if path.suffix == ".tflite" else port.read(path))
+
+
+def from_borders(weights: Folded) -> Folded:
+    """Of a network whose coordinates count from the middle of the first pixel, as the released
+    ones' do: with the half pixel added that makes them count from its border, as those of `Lines`.
+
+    On rendered scenes the released networks' ends lie 0.5 to 0.6 pixels of the input up and to the
+    left of the true ones.
+    """
+    bias = weights["head_out.bias"].copy()
+    for displacement in (Channel.DISPLACEMENT, Channel.SOL_DISPLACEMENT):
+        bias[displacement] += 0.5 / CELL
+    return {**weights, "head_out.bias": bias}
 
 
 def _tensors(file: Path) -> Folded:

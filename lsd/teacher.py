@@ -152,6 +152,7 @@ class Lessons:
 
     def __getitem__(self, number: int) -> tuple[Tensor, Target]:
         pixels, maps = self.taught[number]
+        maps = maps.astype(np.float32)
         if self.window is not None:
             draw = np.random.default_rng(np.random.randint(2**32, size=4, dtype=np.uint32))
             places = (len(pixels) - self.window) // MULTIPLE + 1

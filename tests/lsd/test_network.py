@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lsd import files
+import lsd
+from lsd import files, tflite
 from lsd.architecture import CHANNELS, Size, layers, size_of
 from lsd.decode import peaks
 from lsd.folding import folded
@@ -72,7 +73,7 @@ def model(request) -> MLSD:
     ],
 )
 def test_released_weights_give_the_golden_values(shared_data, file, golden, means) -> None:
-    weights = files.read(shared_data / "mlsd" / file)
+    weights = tflite.read(shared_data / "mlsd" / file)
     maps = OnnxNetwork(weights, channels=slice(0, CHANNELS))(formula(512)[None])[0]
     assert np.allclose(maps.mean(axis=(1, 2)), means, atol=2e-3)
     rows, columns, best = peaks(maps[7], 4)
@@ -80,6 +81,23 @@ def test_released_weights_give_the_golden_values(shared_data, file, golden, mean
     assert best == pytest.approx(golden[0][2], abs=1e-4)
     for row, column, _, ends in golden:
         assert np.allclose(maps[8:12, row, column], ends, atol=0.006)
+
+
+def test_loaded_networks_count_from_the_border(shared_data) -> None:
+    file = shared_data / "mlsd" / "M-LSD_512_large_fp16.tflite"
+    pixels = formula(512)
+    whole = slice(0, CHANNELS)
+    released = OnnxNetwork(tflite.read(file), channels=whole)(pixels[None])[0]
+    ours = OnnxNetwork(files.read(file), channels=whole)(pixels[None])[0]
+    for channel in range(CHANNELS):
+        shift = 0.25 if 3 <= channel <= 6 or 8 <= channel <= 11 else 0
+        assert np.allclose(ours[channel], released[channel] + shift, atol=1e-3)
+    # The box reaches from pixel 128 up to 384 and from 64 up to 256.
+    found = lsd.load(file, score=0.5).detect(pixels)
+    upright = np.abs(found.ends[:, 0] - found.ends[:, 2]) < 8
+    x = np.sort(found.ends[upright][:, [0, 2]].mean(axis=1))
+    y = np.sort(found.ends[~upright][:, [1, 3]].mean(axis=1))
+    assert np.allclose(x, [128, 384], atol=1) and np.allclose(y, [64, 256], atol=1)
 
 
 def test_the_320_network_is_read_as_well(shared_data) -> None:
