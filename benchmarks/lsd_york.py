@@ -30,9 +30,9 @@ import lsd
 from lsd import heat
 from lsd.annotations import Annotated, load
 from lsd.decode import decode
-from lsd.detector import Detector
 from lsd.evaluate import by_lines
 from lsd.files import shipped
+from lsd.flipping import Flipped
 from lsd.lines import Lines, distinct
 from lsd.resizing import squashed
 from vretr import images
@@ -50,22 +50,6 @@ Maps = np.ndarray
 Finder = Callable[[Image.Image], Mapping[str, Lines]]  # a picture's lines, by row of the table
 
 
-def maps_of(detector: Detector, image: Image.Image, *, mirrored: bool = False) -> Maps:
-    """What the network says of a picture, or of its mirror image, brought back: [5, S/2, S/2]."""
-    pixels = detector.pixels(image)
-    if not mirrored:
-        return detector.network(pixels[None])[0]
-    maps = detector.network(np.ascontiguousarray(pixels[:, ::-1])[None])[0][:, :, ::-1]
-    return maps * np.array([1, -1, 1, -1, 1], np.float32)[:, None, None]
-
-
-def mean(maps: Maps, other: Maps) -> Maps:
-    """Of two maps; in each cell the other's ends in that order in which they are nearer."""
-    turned = other[[0, 3, 4, 1, 2]]
-    apart = [np.square(maps[1:] - each[1:]).sum(axis=0) for each in (other, turned)]
-    return (maps + np.where(apart[1] < apart[0], turned, other)) / 2
-
-
 def of_network(weights: Path | str, *, variants: bool) -> Finder:
     """All rows of a network, each map computed once."""
     settings = {"top_k": MOST, "score": 0.0, "clip": False, "resize": "bilinear"}
@@ -76,7 +60,12 @@ def of_network(weights: Path | str, *, variants: bool) -> Finder:
         def lines(maps: Maps, **others: object) -> Lines:
             return decode(maps, replace(plain, **others), *image.size)
 
-        maps = maps_of(at[512], image)
+        def maps_of(size: int, *, flip: bool = False) -> Maps:
+            detector = at[size]
+            network = Flipped(detector.network) if flip else detector.network
+            return network(detector.pixels(image)[None])[0]
+
+        maps = maps_of(512)
         found = {"bilinear": lines(maps)}
         found["area"] = lines(at[512].network(squashed(image, 512, "area")[None])[0])
         if not variants:
@@ -84,12 +73,11 @@ def of_network(weights: Path | str, *, variants: bool) -> Finder:
         found["clip"] = lines(maps, clip=True)
         found["sub-pixel"] = lines(maps, subpixel=True)
         found["merge"] = lines(maps, merge=MERGED)
-        found["flip"] = lines(mean(maps, maps_of(at[512], image, mirrored=True)))
-        larger = {size: maps_of(at[size], image) for size in SIZES[1:]}
+        found["flip"] = lines(maps_of(512, flip=True))
+        larger = {size: maps_of(size) for size in SIZES[1:]}
         found |= {str(size): lines(each) for size, each in larger.items()}
         found["pooled"] = pooled([found["bilinear"], *(found[str(size)] for size in larger)])
-        both = mean(larger[640], maps_of(at[640], image, mirrored=True))
-        found["best"] = lines(both, clip=True)
+        found["best"] = lines(maps_of(640, flip=True), clip=True)
         return found
 
     return find

@@ -134,6 +134,9 @@ class DetectConfig:
         int | None, "Side of the square that the network sees; default: the model's own."
     ] = None
     resize: Annotated[Literal["area", "bilinear"], "How pictures are made that square."] = "area"
+    flip: Annotated[bool, "Also look at the mirror image and take the mean; twice the time."] = (
+        False
+    )
     tiles: Annotated[
         str,
         "Look at the picture in overlapping windows, so many along its shorter side; 0: never; "
@@ -191,6 +194,9 @@ class EvalConfig:
         int | None, "Side of the square that the network sees; default: the model's own."
     ] = None
     resize: Annotated[Literal["area", "bilinear"], "How pictures are made that square."] = "area"
+    flip: Annotated[bool, "Also look at the mirror image and take the mean; twice the time."] = (
+        False
+    )
     score: Annotated[float, "Only lines surer than this, 0 to 1."] = 0.0
     length: Annotated[float, "Only lines longer than this, in pixels."] = 0.0
     clip: Annotated[bool, "End lines at the picture's border."] = True

@@ -87,7 +87,7 @@ def _folder(path: Path | str) -> str:
 
 def _detector(config: DetectConfig) -> Detector:
     size: dict[str, Any] = {} if config.size is None else {"size": config.size}
-    names = ("resize", "device", "top_k", "score", "length", "clip", "subpixel", "merge")
+    names = ("resize", "flip", "device", "top_k", "score", "length", "clip", "subpixel", "merge")
     try:
         return load(config.model, **size, **{name: getattr(config, name) for name in names})
     except ValueError as problem:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from PIL import Image
 
 from lsd.architecture import MULTIPLE, Size, size_of
 from lsd.decode import Decoding, decode
+from lsd.flipping import Flipped, Network
 from lsd.folding import Folded
 from lsd.lines import Lines
 from lsd.network import OnnxNetwork
@@ -23,11 +24,6 @@ from vretr.images.stream import processors
 Picture = Image.Image | NDArray[np.uint8]
 
 
-class Network(Protocol):
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[B, S, S, 3] -> [B, 5, S/2, S/2]: the centre's logit, and the displacements."""
-
-
 class Detector:
     """Finds line segments.
 
@@ -36,6 +32,7 @@ class Detector:
         name: for messages and reports.
         size: side of the square that a picture is squashed to, a multiple of 16.
         resize: how; see `resizing.squashed`.
+        flip: also look at its mirror image, and take the mean.
         device: "auto" is a GPU where torch finds one; on the processor no torch is needed.
         precision: of a GPU; "auto" is 16 bits there. The processor computes in float32.
         settings: of `Decoding`.
@@ -51,6 +48,7 @@ class Detector:
         name: str = "mlsd",
         size: int = 512,
         resize: Resize = "area",
+        flip: bool = False,
         device: str = "auto",
         precision: Precision = "auto",
         **settings: Any,
@@ -58,6 +56,7 @@ class Detector:
         if size < MULTIPLE or size % MULTIPLE:
             raise ValueError(f"size is {size}, but must be a multiple of {MULTIPLE}")
         self.weights, self.name, self.size, self.resize = weights, name, size, resize
+        self.flip = flip
         self.decoding = Decoding(**settings)
         self._device, self._precision = device, precision
 
@@ -95,6 +94,9 @@ class Detector:
     @cached_property
     def network(self) -> Network:
         """What computes, made when first used."""
+        return Flipped(self._network()) if self.flip else self._network()
+
+    def _network(self) -> Network:
         if is_processor(self._device):
             return Processor(self.weights)
         from lsd.torch_network import TorchNetwork

@@ -72,7 +72,7 @@ def _detector(config: EvalConfig) -> Detector:
     from lsd.files import load as load_detector
 
     size: dict[str, Any] = {} if config.size is None else {"size": config.size}
-    names = ("resize", "score", "length", "clip", "subpixel", "merge", "device")
+    names = ("resize", "flip", "score", "length", "clip", "subpixel", "merge", "device")
     options = {name: getattr(config, name) for name in names}
     return load_detector(config.model, top_k=max(config.top_k), **size, **options)
 
