@@ -35,7 +35,6 @@ def mirrored(maps: Maps) -> Maps:
 def mean(maps: Maps, other: Maps) -> Maps:
     """Of two maps; in each cell the other's ends in the order in which they are nearer."""
     turned = other[:, [0, 3, 4, 1, 2]]
-    straight, crossed = (
-        np.square(maps - each).sum(axis=1, keepdims=True) for each in (other, turned)
-    )
-    return (maps + np.where(crossed < straight, turned, other)) / 2
+    apart = [np.square(maps - each).sum(axis=1, keepdims=True) for each in (other, turned)]
+    nearer = np.where(apart[1] < apart[0], turned, other)
+    return np.asarray((maps + nearer) / 2, np.float32)
