@@ -52,7 +52,8 @@ def evaluate(config: EvalConfig) -> methods.Report:
         "resize": detector.resize,
         "top_k": [most, *fewer],
         **{
-            name: getattr(config, name) for name in ("score", "length", "clip", "subpixel", "merge")
+            name: getattr(config, name)
+            for name in ("flip", "score", "length", "clip", "subpixel", "merge")
         },
         "lines_per_picture": round(sum(map(len, found)) / len(found), 1),
         "frames_per_second": round(len(annotated) / seconds, 2),
