@@ -2,13 +2,18 @@
 
     python benchmarks/lincir_speed.py --data FOLDER [--steps 8] [--gpu]
 
-Steps a second at batch 64 on the text tower of ViT-B/32 with random weights, in turns, medians:
+Steps a second of one core at batch 64 on the text tower of ViT-B/32 with random weights; processor
+time, in turns, medians of the steps and of the ratios within a turn:
 
 - plain: as the authors' code has it: each caption tagged, masked and tokenised when it is wanted,
   one at a time; 77 tokens for every sentence; float32;
-- vretr: from the token cache, by `lincir.stepping.step`, float32 as well;
-- kept: the same with the whole sentences' vectors kept on disk, as they are where the corpus is
-  read more than twice.
+- fp32: from the token cache, by `lincir.stepping.step`, float32 as well;
+- bf16: the same with a tower that multiplies in bf16;
+- kept: float32 with the whole sentences' vectors kept on disk, as they are where the corpus is read
+  more than twice.
+
+Also which of the two formats `--precision auto` takes on this processor, and how alike they are:
+the least cosine of φ's gradients, with the same noise, over as many batches as there are steps.
 
 The plain loop tags with spaCy where it and en_core_web_sm are installed, as the authors do, else
 with the list of ours, which costs next to nothing. And what the token cache costs: captions a
@@ -35,12 +40,13 @@ from torch.nn import functional as F
 from lincir import masks
 from lincir.backbone import load_backbone
 from lincir.corpus import Corpus, cleaned
-from lincir.data import Sentences, text_vectors
+from lincir.data import Batch, Sentences, text_vectors
 from lincir.model import Phi, noisy
 from lincir.preparing import Preparer, Recipe
-from lincir.stepping import step
+from lincir.stepping import Step, step
 from lincir.tagger import Rules, Spacy, Tagger, _has_spacy
 from lincir.tokens import load_tokens
+from vretr.encoders.precision import multiplies_bf16_fast
 
 BATCH, CONTEXT, DOLLAR = 64, 77, 259
 PAPER_STEPS, PAPER_BATCH = 20_000, 512
@@ -88,16 +94,33 @@ class Plain:
 
 def timed(step: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> float:
     """Seconds of one training step."""
-    start = time.perf_counter()
+    start = time.process_time()
     step().backward()
     optimizer.step()
     optimizer.zero_grad()
-    return time.perf_counter() - start
+    return time.process_time() - start
+
+
+def gradient(loss: Tensor, phi: Phi) -> Tensor:
+    """Of all weights of φ, as one vector; in float64, as there are millions to sum up."""
+    parts = torch.autograd.grad(loss, [*phi.parameters()])
+    return torch.cat([part.flatten() for part in parts]).double()
+
+
+def alike(steps: dict[str, Step], phi: Phi, batch: Batch) -> float:
+    """Cosine of the gradients of two steps with the same noise and dropout."""
+    found = []
+    for one in steps.values():
+        torch.manual_seed(1)
+        found.append(gradient(one(phi, batch)["loss"], phi))
+    return float(F.cosine_similarity(*found, dim=0))
 
 
 def on_a_processor(captions: list[str], steps: int) -> None:
-    """Prints both loops' steps a second, and their ratio."""
+    """Prints the loops' steps a second, and their ratios."""
+    torch.set_num_threads(1)
     encoder = load_backbone("ViT-B-32/random")
+    low = load_backbone("ViT-B-32/random", precision="bf16")
     tagger: Tagger = Spacy() if _has_spacy() else Rules()
     recipe = Recipe(encoder.name, "rules", "span", 1)
     alone = rate_of(lambda some: [tagger([cleaned(one)]) for one in some], captions[:400])
@@ -114,24 +137,33 @@ def on_a_processor(captions: list[str], steps: int) -> None:
         sentences = Sentences(cache, np.arange(len(cache.sentences)))
         phi = Phi(encoder.dim, encoder.token_width)
         optimizer = torch.optim.AdamW(phi.parameters(), lr=1e-4, weight_decay=0.01)
-        plain, ours = Plain(encoder, captions, tagger), step(encoder, 1.0)
+        plain = Plain(encoder, captions, tagger)
+        ours = {"fp32": step(encoder, 1.0), "bf16": step(low, 1.0)}
         draws = np.random.default_rng(0)
         vectors = text_vectors(encoder, cache, sentences.rows)
         kept = Sentences(cache, sentences.rows, features=vectors)
-        seconds: dict[str, list[float]] = {"plain": [], "vretr": [], "kept": []}
+        seconds: dict[str, list[float]] = {"plain": [], **{name: [] for name in ours}, "kept": []}
+        cosines = []
         for _ in range(steps + 1):
             rows = draws.integers(0, len(cache.sentences), BATCH)
             loops: dict[str, Callable[[Any], Tensor]] = {
                 "plain": lambda rows: plain(phi, rows),
-                "vretr": lambda rows: ours(phi, sentences.batch(rows))["loss"],
-                "kept": lambda rows: ours(phi, kept.batch(rows))["loss"],
+                "fp32": lambda rows: ours["fp32"](phi, sentences.batch(rows))["loss"],
+                "bf16": lambda rows: ours["bf16"](phi, sentences.batch(rows))["loss"],
+                "kept": lambda rows: ours["fp32"](phi, kept.batch(rows))["loss"],
             }
+            cosines.append(alike(ours, phi, sentences.batch(rows)))
             for name, loop in loops.items():
                 seconds[name].append(timed(partial(loop, rows), optimizer))
-    rates = {name: 1 / median(found[1:]) for name, found in seconds.items()}  # the first warms up
-    for name, rate in rates.items():
-        ratio = rate / rates["plain"]
-        print(f"{name:6} {rate:6.3f} steps/s at batch {BATCH}, {ratio:.1f} x plain")
+    for name, found in seconds.items():
+        pairs = [plain / mine for plain, mine in zip(seconds["plain"], found, strict=True)][1:]
+        rate = 1 / median(found[1:])  # the first warms up
+        print(
+            f"{name:6} {rate:6.3f} steps/s at batch {BATCH}, {median(pairs):.2f} x plain "
+            f"({min(pairs):.2f} to {max(pairs):.2f})"
+        )
+    taken = "bf16" if multiplies_bf16_fast("cpu") else "fp32"
+    print(f"auto takes {taken} here; the gradients' least cosine is {min(cosines):.6f}")
 
 
 def rate_of(work: Callable[[list[str]], object], captions: list[str]) -> float:
