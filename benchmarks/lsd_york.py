@@ -14,8 +14,8 @@ adds, from `bilinear`:
 - best: 640, flip, clip.
 
 OpenCV's LSD needs opencv-python-headless; the score of its lines is their length, and it has a row
-with all of them. F^H (--pixels) is of 1,000 lines or all, and takes minutes a row; its thresholds
-are TP-LSD's, for LSD deciles of length.
+with all of them. F^H (--pixels) is of 1,000 lines or all of the rows `bilinear`, `best` and
+REFINE_STD, and takes minutes a row; its thresholds are TP-LSD's, for LSD deciles of length.
 """
 
 import argparse
@@ -43,6 +43,7 @@ FILES = {
 }
 MOST, FEWER = 1000, 200
 SIZES = (512, 640, 768)
+BY_PIXELS = ("bilinear", "best", "REFINE_STD")
 MERGED, POOLED = 6.0, 4.0  # pixels
 COLUMNS = ("sap5", "sap10", "sap15", "msap", "lap")
 
@@ -127,7 +128,7 @@ def table(name: str, find: Finder, annotated: Sequence[Annotated], *, pixels: bo
             some = [lines.take(np.arange(min(most, len(lines)))) for lines in found]
             figures = by_lines(some, annotated)
             shown = [f"{100 * figures[column]:6.2f}" for column in COLUMNS]
-            if pixels and most >= MOST:
+            if pixels and row in BY_PIXELS and most >= MOST:
                 shown.append(f"{100 * f_of_pixels(some, annotated):6.2f}")
             count = sum(map(len, some)) / len(some)
             print(f"{name:8} {row:12} {most:5} {count:7.1f} {' '.join(shown)}", flush=True)
