@@ -82,11 +82,11 @@ def decided(config: TrainConfig, device: str) -> TrainConfig:
     Raises:
         MismatchError: there is no run to resume.
     """
-    if config.precision != "auto" or device != "cpu":
+    if config.precision != "auto" or not device.startswith("cpu"):  # cpu:0 among several
         return config
     if config.resume and config.out:
         return replace(config, precision=Run.open(config.out).config(TrainConfig).precision)
-    chosen: list[Precision] = ["bf16" if multiplies_bf16_fast(device) else "fp32"]
+    chosen: list[Precision] = ["bf16" if multiplies_bf16_fast("cpu") else "fp32"]
     broadcast_object_list(chosen)  # several processes must agree
     return replace(config, precision=chosen[0])
 

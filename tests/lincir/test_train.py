@@ -234,7 +234,7 @@ def test_auto_is_decided_once_and_kept_on_resume(clip, corpus, tmp_path, monkeyp
     monkeypatch.setattr("lincir.train.multiplies_bf16_fast", lambda device: True)
     assert train(config).config(TrainConfig).precision == "bf16"
     monkeypatch.setattr("lincir.train.multiplies_bf16_fast", lambda device: False)
-    assert decided(config, "cpu").precision == "fp32"
+    assert decided(config, "cpu").precision == decided(config, "cpu:0").precision == "fp32"
     more = replace(config, steps=6, resume=True)
     assert decided(more, "cpu").precision == train(more).config(TrainConfig).precision == "bf16"
     assert decided(config, "cuda") == config
