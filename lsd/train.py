@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
@@ -71,7 +72,7 @@ def new_model(config: TrainConfig, data: Samples) -> MLSD:
         first = DataLoader(Subset(data, range(min(len(data), 16))), 8, collate_fn=collate)
         settle(model, [pixels for pixels, _ in first])
     model.frozen = config.encoder_lr == 0
-    return model
+    return model.to(memory_format=torch.channels_last)  # a sixth faster on a processor
 
 
 def groups(model: MLSD, config: TrainConfig) -> Iterable[dict[str, Any]]:
