@@ -68,7 +68,7 @@ def new_model(config: TrainConfig, data: Samples) -> MLSD:
     if config.start is not None:
         weights = files.read(config.start)
         whole = size_of(weights) == config.network
-        model.load_folded(weights, only=() if whole else ENCODER)
+        model.load_folded(weights, only=("",) if whole else ENCODER)
         first = DataLoader(Subset(data, range(min(len(data), 16))), 8, collate_fn=collate)
         settle(model, [pixels for pixels, _ in first])
     model.frozen = config.encoder_lr == 0

@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from torch.utils.data import ConcatDataset
 
 import lsd
 from lsd.config import LOSSES, TrainConfig
 from lsd.folding import ENCODER
 from lsd.losses import LossWeights
 from lsd.model import MLSD
-from lsd.train import groups, split, train
+from lsd.targets import targets
+from lsd.train import groups, new_model, split, train
 from vretr.errors import UsageError
 
 SMALL = TrainConfig(
@@ -97,6 +99,23 @@ def test_the_encoder_may_start_elsewhere_and_stay(tmp_path: Path) -> None:
         if name.startswith(ENCODER):
             assert np.allclose(found[name], large[name], atol=1e-5), name
     assert not np.allclose(found["head_fine.weight"], large["head_fine.weight"])
+
+
+@pytest.mark.parametrize("size", ["tiny", "large"])
+def test_a_start_is_all_of_the_same_network_or_the_encoder_of_the_other(
+    tmp_path: Path, size: str
+) -> None:
+    torch.manual_seed(3)
+    weights = MLSD(size).folded()
+    save_file(weights, tmp_path / "start.safetensors")
+    config = replace(SMALL, start=str(tmp_path / "start.safetensors"))
+    data = [(torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), targets(np.empty((0, 4)), 32))]
+    found = new_model(config, ConcatDataset([data])).folded()
+    encoder = [name for name in found if name.startswith(ENCODER)]
+    wanted = found if size == "tiny" else encoder
+    assert all(np.allclose(found[name], weights[name], atol=1e-5) for name in wanted)
+    same = np.allclose(found["head_wide.weight"], weights["head_wide.weight"], atol=1e-5)
+    assert same == (size == "tiny")
 
 
 def test_groups() -> None:
