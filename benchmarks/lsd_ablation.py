@@ -11,7 +11,7 @@ the initial weights and the scenes.
 
 import argparse
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,7 @@ from lsd.decode import Decoding, decode
 from lsd.losses import LossWeights, losses
 from lsd.metrics import average_precision, curve, on_grid, structural_hits
 from lsd.model import MLSD
-from vretr.data.worlds import wireframe
+from vretr.data.worlds import Wireframe, wireframe
 from vretr.training import Run, fit, seed_all
 
 BASE = ("centre", "displacement", "matching")
@@ -56,19 +56,28 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    test = [wireframe(number, seed=TEST_SEED, size=options.size) for number in range(options.test)]
     for seed in options.seeds:
+        # Each scene is shown once, and drawn once for all variants: drawing takes most of the time.
+        scenes = Rendered(
+            options.steps * options.batch_size, options.size, seed=seed, augment=False
+        )
+        drawn = [scenes[number] for number in range(len(scenes))]
         for name, parts in VARIANTS.items():
-            found[name].append(trained(parts, seed, options))
+            model = trained(parts, seed, drawn, options)
+            found[name].append(100 * sap(model.eval(), test, options.size))
             print(f"seed {seed}  {name:12}  sAP10 {found[name][-1]:.2f}", flush=True)
-    steps, scenes = options.steps, options.steps * options.batch_size
-    print(f"\n{options.size} px, {steps:,} steps, {scenes:,} scenes, {len(options.seeds)} seeds")
+    steps, count = options.steps, options.steps * options.batch_size
+    print(f"\n{options.size} px, {steps:,} steps, {count:,} scenes, {len(options.seeds)} seeds")
     for name, values in found.items():
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         print(f"{name:12}  {statistics.mean(values):6.2f} ± {deviation:.2f}")
 
 
-def trained(parts: tuple[str, ...], seed: int, options: argparse.Namespace) -> float:
-    """sAP10 in percent of a network that learned by these losses alone."""
+def trained(
+    parts: tuple[str, ...], seed: int, scenes: Sequence[Sample], options: argparse.Namespace
+) -> MLSD:
+    """A network that learned from the scenes by these losses alone."""
     defaults: Mapping[str, float] = LossWeights().__dict__
     weights = LossWeights(**{name: defaults[name] * (name in parts) for name in defaults})
 
@@ -79,7 +88,7 @@ def trained(parts: tuple[str, ...], seed: int, options: argparse.Namespace) -> f
     with TemporaryDirectory() as folder:
         config = TrainConfig(
             out=Path(folder) / "run",
-            rendered=options.steps * options.batch_size,  # each scene once
+            rendered=len(scenes),
             seed=seed,
             size=options.size,
             steps=options.steps,
@@ -92,20 +101,18 @@ def trained(parts: tuple[str, ...], seed: int, options: argparse.Namespace) -> f
             threads=options.threads,
             save_every=options.steps,
         )
-        scenes = Rendered(config.rendered, config.size, seed=seed, augment=False)
         seed_all(seed)
         model = MLSD("tiny")
         run = Run.create(config, method="lsd", kind="detector")
         fit(model, step, scenes, run, config, collate=collate)
-    return 100 * sap(model.eval(), options.test, options.size)
+    return model
 
 
-def sap(model: MLSD, count: int, size: int) -> float:
-    """On the first `count` scenes of the test's seed."""
+def sap(model: MLSD, scenes: Sequence[Wireframe], size: int) -> float:
+    """On scenes that it has not seen."""
     hits, scores, lines = [], [], 0
     device = next(model.parameters()).device
-    for number in range(count):
-        scene = wireframe(number, seed=TEST_SEED, size=size)
+    for scene in scenes:
         pixels = torch.from_numpy(np.array(scene.picture)).permute(2, 0, 1)[None]
         with torch.no_grad():
             maps = model(pixels.to(device))[0, Channel.DETECTION].cpu().numpy()
