@@ -45,6 +45,7 @@ TEST_SEED, TOP_K, THRESHOLD = 1_000_003, 200, 10  # sAP10
 def main() -> None:
     """Trains every variant with every seed and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="not needed: the scenes are rendered")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--size", type=int, default=128, help="side of the scenes in pixels")
     parser.add_argument("--steps", type=int, default=300)
