@@ -66,10 +66,8 @@ def test_it_learns_to_say_what_it_masked(clip, corpus: Path, tmp_path: Path) -> 
     composer = run.load(device="cpu")
     pictures = np.random.default_rng(0).normal(size=(2, 24)).astype(np.float32)
     assert composer.compose(pictures, ["in the snow"]).shape == (24,)
-    assert (
-        "120" not in (run.folder / "card.md").read_text()
-        and "100 sentences" in (run.folder / "card.md").read_text()
-    )
+    # 120 were given, 20 kept out. The folder's name, which the card has too, may hold any number.
+    assert "\n100 sentences of " in (run.folder / "card.md").read_text()
 
 
 def test_the_run_says_how_long_vectors_are(clip, corpus, tmp_path, encoder) -> None:

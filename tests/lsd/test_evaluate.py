@@ -52,7 +52,7 @@ def test_the_truth_is_perfect(tmp_path: Path, detector) -> None:
     assert settings.pop("frames_per_second") > 0
     assert settings == {
         "pictures": 2, "lines": 4, "model": "knows", "parameters": 17, "size": 64,
-        "resize": "area", "top_k": [10], "score": 0.0, "length": 0.0, "clip": True,
+        "resize": "area", "top_k": [10], "flip": False, "score": 0.0, "length": 0.0, "clip": True,
         "subpixel": False, "merge": 0.0, "lines_per_picture": 2.0, "batch_size": 1,
         "device": "auto",
     }  # fmt: skip
