@@ -51,14 +51,14 @@ class OpenClip:
         self._wanted = device, checked(precision)
         if device not in ("auto", "cpu"):
             pick_device(device)  # wrong ones are refused now, and not when first used
-        self._design = blueprint(spec)
-        if self._design.weights is None:
+        self.design = blueprint(spec)
+        if self.design.weights is None:
             log.warning("The weights of %s are random: for tests and timing only.", spec.name)
 
     @property
     def dim(self) -> int:
         """Length of its vectors."""
-        return self._design.model["embed_dim"]
+        return self.design.model["embed_dim"]
 
     @property
     def token_width(self) -> int:
@@ -67,7 +67,7 @@ class OpenClip:
         Raises:
             UsageError: the text tower is not CLIP's.
         """
-        if (width := self._design.token_width) is None:
+        if (width := self.design.token_width) is None:
             raise UsageError(
                 f"The text tower of {self.name} is not CLIP's: it takes no pseudo words."
             )
@@ -81,19 +81,19 @@ class OpenClip:
     @property
     def preprocessing(self) -> Preprocessing:
         """How the weights want their pictures."""
-        return self._design.preprocessing
+        return self.design.preprocessing
 
     @cached_property
     def identity(self) -> str:
         """Digest of the tensors, the architecture (pooling, activation) and the preprocessing."""
-        if known := self._design.known_identity():
+        if known := self.design.known_identity():
             return known
         from vretr.encoders.towers import both_parts
 
-        path = self._design.weights
+        path = self.design.weights
         assert path is not None  # random weights are known
         weights = remembered_digest(path, lambda: both_parts(open_tensors(path)))
-        return self._design.identity(weights)
+        return self.design.identity(weights)
 
     def encode_images(self, images: "Images") -> NDArray[np.float32]:
         """Pictures or uint8 pixels [B, 3, S, S] -> float32 [B, dim], unit length."""
@@ -143,7 +143,7 @@ class OpenClip:
     def _words(self) -> "Words | None":
         from vretr.encoders.words.prepared import load
 
-        return load(self._design)
+        return load(self.design)
 
     def prepare_texts(self) -> bool:
         """Makes words answer without torch from now on; whether they do. The log says why not.
@@ -157,7 +157,7 @@ class OpenClip:
             from vretr.encoders.words.preparing import prepare
 
             log.info("The words of %s are being prepared.", self.name)
-            self._words = prepare(self._design, name=self.name, identity=lambda: self.identity)
+            self._words = prepare(self.design, name=self.name, identity=lambda: self.identity)
         return self._words is not None
 
     def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
@@ -210,7 +210,7 @@ class OpenClip:
     def _prompts(self) -> "PromptTokens":
         """The tokenizer alone; without torch, unless the model cleans text in its own way."""
         _ = self.token_width  # refuses other text towers
-        config = self._design.model["text_cfg"]
+        config = self.design.model["text_cfg"]
         if config.get("tokenizer_kwargs"):
             return self._clip_texts.prompts
         from vretr.encoders.words.tokens import clip_prompts
@@ -231,7 +231,7 @@ class OpenClip:
 
         from vretr.encoders.towers import image_tower
 
-        tower = self._placed(image_tower(self._design, name=self.name))
+        tower = self._placed(image_tower(self.design, name=self.name))
         return tower.to(memory_format=torch.channels_last)
 
     @cached_property
@@ -239,8 +239,8 @@ class OpenClip:
         from vretr.encoders.texts import check_words, texts_of
         from vretr.encoders.towers import text_tower
 
-        check_words(self._design)
-        return texts_of(self._placed(text_tower(self._design, name=self.name)), self._design)
+        check_words(self.design)
+        return texts_of(self._placed(text_tower(self.design, name=self.name)), self.design)
 
     @property
     def _clip_texts(self) -> "ClipTexts":

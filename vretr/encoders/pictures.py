@@ -58,7 +58,7 @@ class Pictures:
     @property
     def dim(self) -> int:
         """Length of its vectors."""
-        return self._tower.head_hidden_size
+        return self.tower.head_hidden_size
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
@@ -97,7 +97,7 @@ class Pictures:
         if not len(pixels):
             return np.empty((0, self.dim), np.float32)
         with torch.inference_mode(), computing(self._device, self._dtype):
-            vectors = self._tower(pixels)
+            vectors = self.tower(pixels)
         return unit(vectors.float().cpu().numpy())
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -109,7 +109,8 @@ class Pictures:
         return f"timm {self._model.partition('.')[0]}, pooling {_pooling(self._model) or 'as made'}"
 
     @cached_property
-    def _tower(self) -> Any:
+    def tower(self) -> Any:
+        """The network, frozen, without its classifier; pixels as `normalised` makes them."""
         settings: dict[str, Any] = {}
         if self._weights:
             # With its classifier, so that every tensor of the file must have its place.

@@ -45,8 +45,8 @@ def test_pictures_as_open_clip_encodes_them(tiny: Path, pictures: list[Image.Ima
     with torch.inference_mode():
         expected = model.encode_image(torch.stack([preprocess(p) for p in pictures[:4]]))
     encoder = load(tiny)
-    encoder._design = replace(  # Pillow's reduced-scale shortcut is ours, not open_clip's
-        encoder._design, preprocessing=replace(encoder.preprocessing, gap=0)
+    encoder.design = replace(  # Pillow's reduced-scale shortcut is ours, not open_clip's
+        encoder.design, preprocessing=replace(encoder.preprocessing, gap=0)
     )
     np.testing.assert_allclose(encoder.encode_images(pictures[:4]), unit(expected), atol=1e-5)
 

@@ -100,5 +100,5 @@ def test_unknown_names() -> None:
 
 def test_dinov3_pools_its_class_token() -> None:
     encoder = load("timm:vit_small_patch16_dinov3.lvd1689m/random")
-    assert encoder._tower.global_pool == "token"
+    assert encoder.tower.global_pool == "token"
     assert encoder.dim == 384
