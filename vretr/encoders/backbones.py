@@ -75,11 +75,8 @@ def load_backbone(
     """
     spec = parse(name)
     if spec.kind == "lite":
-        backbone: Backbone = (
-            _FrozenLite(spec, size)
-            if _on_processor(frozen, device)
-            else (_TrainableLite(spec, size))
-        )
+        kind = _FrozenLite if frozen and device == "cpu" else _TrainableLite
+        backbone: Backbone = kind(spec, size)
     elif spec.kind == "timm":
         backbone = _Timm(spec, size)
     elif spec.kind in ("open_clip", "hf-hub", "local-dir"):
@@ -89,11 +86,7 @@ def load_backbone(
             f"{name} is no image tower to start from: take lite, timm:NAME or a name of open_clip."
         )
     backbone.requires_grad_(not frozen).eval()
-    return backbone.to(device, memory_format=torch.channels_last)
-
-
-def _on_processor(frozen: bool, device: str) -> bool:
-    return frozen and device == "cpu"
+    return backbone.to(device).to(memory_format=torch.channels_last)
 
 
 class _Lite(Backbone):
@@ -121,7 +114,7 @@ class _TrainableLite(_Lite):
     def _fill(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
         import timm
 
-        self.network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+        self.network: Any = timm.create_model("tf_efficientnet_lite0", num_classes=0)
         known = {name: torch.tensor(array) for name, array in weights.items()}
         missing, unexpected = self.network.load_state_dict(known, strict=False)
         assert {*unexpected} == {"classifier.weight", "classifier.bias"}
@@ -140,13 +133,12 @@ class _FrozenLite(_Lite):
 
         self._network = OnnxNetwork(weights)
         weight, bias = folded(weights, "conv_head", "bn2")
-        self.register_buffer("weight", torch.from_numpy(weight[..., 0, 0]), persistent=False)
-        self.register_buffer("bias", torch.from_numpy(bias), persistent=False)
+        self._last = torch.from_numpy(weight[..., 0, 0]), torch.from_numpy(bias)
 
     def forward(self, pixels: Tensor) -> Tokens:
         _, _, found, _ = self._network.run(pixels.numpy())
         before = torch.from_numpy(found).flatten(2).transpose(1, 2)
-        patches = functional.linear(before, self.weight, self.bias).clamp(0, 6)
+        patches = functional.linear(before, *self._last).clamp(0, 6)
         return Tokens(patches, patches[:, :0])
 
 
@@ -185,16 +177,16 @@ class _OpenClip(Backbone):
         self.name, self.preprocessing = spec.name, encoder.preprocessing
         self.identity = encoder.identity
         self.network: Any = image_tower(encoder.design, name=spec.name)
-        if isinstance(self.network, VisionTransformer):
-            if self.network.attn_pool is not None:
+        network: Any = self.network
+        if isinstance(network, VisionTransformer):
+            if network.attn_pool is not None:
                 raise UsageError(f"{spec.name} pools its patches by attention: it has no others.")
-            self.width = self.network.ln_post.normalized_shape[0]
-            self.heads = self.network.transformer.resblocks[0].attn.num_heads
-        elif hasattr(self.network, "trunk"):
-            trunk = self.network.trunk
-            self.width, self.heads = trunk.num_features, heads_of(trunk)
+            self.width = network.ln_post.normalized_shape[0]
+            self.heads = network.transformer.resblocks[0].attn.num_heads
+        elif hasattr(network, "trunk"):
+            self.width, self.heads = network.trunk.num_features, heads_of(network.trunk)
         else:
-            self.width = self.network.attnpool.c_proj.in_features
+            self.width = network.attnpool.c_proj.in_features
 
     def tokens(self, pixels: Tensor) -> Tokens:
         network = self.network
