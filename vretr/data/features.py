@@ -22,11 +22,11 @@ from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
 from vretr import images
-from vretr.data.sources import SHOWN
+from vretr.data.sources import refuse_unreadable
 from vretr.encoders.base import Encoder, KeepsLengths
-from vretr.errors import MismatchError, UsageError
+from vretr.errors import UsageError
 from vretr.images import Preprocessing, Region
-from vretr.paths import atomic_write, display, home
+from vretr.paths import atomic_write, home
 from vretr.progress import Bar, progress
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def image_features(
                 if batch.files and not unreadable:  # once one is missing, only count the others
                     yield look(batch.pixels)
                 bar.advance(len(batch.files))
-        _refuse(unreadable)
+        refuse_unreadable(unreadable)
 
     with progress(len(pictures), "Encoding pictures") as bar:
         state = partial(_state, folder)
@@ -176,10 +176,3 @@ def _read(file: Path, *, out: Vectors) -> bool:
         return False
     log.warning("%s is damaged and made anew.", file)
     return False
-
-
-def _refuse(unreadable: Sequence[images.Unreadable]) -> None:
-    if unreadable:
-        first = "; ".join(f"{display(one.path)} ({one.reason})" for one in unreadable[:SHOWN])
-        more = f"; and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
-        raise MismatchError(f"{len(unreadable):,} pictures cannot be read: {first}{more}.")

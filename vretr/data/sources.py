@@ -6,12 +6,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from vretr.errors import MismatchError, VretrError
+from vretr.images import Unreadable
 from vretr.paths import display, home
 
 Row = dict[str, Any]
@@ -140,3 +141,11 @@ def refuse_missing(file: Path, paths: list[Path]) -> None:
     """Raises a MismatchError if any of these pictures, which `file` names, is not there."""
     missing = [path for path in dict.fromkeys(paths) if not path.is_file()]
     refuse(file, [display(path) for path in missing], what="pictures missing")
+
+
+def refuse_unreadable(unreadable: Sequence[Unreadable]) -> None:
+    """Raises a MismatchError that counts these pictures and names the first, if there are any."""
+    if unreadable:
+        first = "; ".join(f"{display(one.path)} ({one.reason})" for one in unreadable[:SHOWN])
+        more = f"; and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
+        raise MismatchError(f"{len(unreadable):,} pictures cannot be read: {first}{more}.")

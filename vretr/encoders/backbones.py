@@ -36,6 +36,7 @@ class Backbone(nn.Module):
         preprocessing: how a picture becomes its pixels.
         width: D.
         heads: of its attention; None where it has none.
+        prefix: K, how many tokens come before the patches.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Backbone(nn.Module):
     preprocessing: Preprocessing
     width: int
     heads: int | None = None
+    prefix: int = 0
 
     def forward(self, pixels: Tensor) -> Tokens:
         """uint8 [B, 3, S, S] -> its tokens."""
@@ -156,6 +158,7 @@ class _Timm(Backbone):
         if size is not None:
             resize(self.network, size)
         self.width, self.heads = self.network.num_features, heads_of(self.network)
+        self.prefix = getattr(self.network, "num_prefix_tokens", 0)
 
     def tokens(self, pixels: Tensor) -> Tokens:
         return tokens_of_timm(self.network, pixels)
@@ -183,8 +186,10 @@ class _OpenClip(Backbone):
                 raise UsageError(f"{spec.name} pools its patches by attention: it has no others.")
             self.width = network.ln_post.normalized_shape[0]
             self.heads = network.transformer.resblocks[0].attn.num_heads
+            self.prefix = 1
         elif hasattr(network, "trunk"):
             self.width, self.heads = network.trunk.num_features, heads_of(network.trunk)
+            self.prefix = getattr(network.trunk, "num_prefix_tokens", 0)
         else:
             self.width = network.attnpool.c_proj.in_features
 

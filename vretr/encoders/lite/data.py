@@ -6,19 +6,19 @@ neither pictures nor words.
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from vretr import images, paths
 from vretr.data import captions
 from vretr.data.sources import folder_of, rows
+from vretr.data.views import views_of
 from vretr.encoders.base import unit
 from vretr.encoders.lite.files import PINNED
 from vretr.encoders.lite.heads import seen_by_heads
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 
 PHOTOS_AT_ONCE = 16
+AREA = (0.6, 0.95)  # share of a photo that a crop takes
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
         with progress(len(files), "Looking at photos") as bar:
             for start in range(0, len(files), PHOTOS_AT_ONCE):
                 some = enumerate(files[start : start + PHOTOS_AT_ONCE], start)
-                pixels = [views_of(file, views, seed + number) for number, file in some]
+                pixels = [_views(file, views, seed + number) for number, file in some]
                 parts.append(_look(tower, np.concatenate(pixels)))
                 bar.advance(len(pixels))
         _keep(place, np.concatenate(parts).reshape(len(files), views, -1))
@@ -187,37 +188,21 @@ def _seen(files: list[Path], views: int, seed: int) -> tuple[NDArray[np.float16]
     return told[..., :-CLASSES], told[..., -CLASSES:]
 
 
-def _look(tower: ImageTower, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-    seen = tower(pixels.transpose(0, 3, 1, 2))
-    return np.concatenate([seen_by_heads(seen), seen.probabilities], axis=1).astype(np.float16)
-
-
-def views_of(file: Path, views: int, seed: int) -> NDArray[np.uint8]:
-    """The photo as it is, mirrored, then random crops (0.6 to 0.95 of the area), in turn mirrored.
+def _views(file: Path, views: int, seed: int) -> NDArray[np.uint8]:
+    """The photo as it is, mirrored, then random crops, in turn mirrored.
 
     Raises:
         VretrError: the photo cannot be read; training data must be whole.
     """
-    picture = images.open(file, target=PREPROCESSING.target)
-    if isinstance(picture, images.Unreadable):
-        raise VretrError(f"{paths.display(file)} cannot be read: {picture.reason}.")
-    draws = np.random.default_rng(seed)
-    return np.stack([PREPROCESSING.pixels(view) for view in _views(picture, views, draws)])
+    pixels = views_of(file, PREPROCESSING, views, seed=seed, area=AREA)
+    if isinstance(pixels, images.Unreadable):
+        raise VretrError(f"{paths.display(file)} cannot be read: {pixels.reason}.")
+    return pixels
 
 
-def _views(picture: Image.Image, views: int, draws: np.random.Generator) -> Iterator[Image.Image]:
-    mirror = Image.Transpose.FLIP_LEFT_RIGHT
-    for number in range(views):
-        view = picture if number < 2 else picture.crop(_box(picture.size, draws))
-        yield view.transpose(mirror) if number % 2 else view
-
-
-def _box(size: tuple[int, int], draws: np.random.Generator) -> tuple[int, int, int, int]:
-    area, ratio = draws.uniform(0.6, 0.95), np.exp(draws.uniform(-0.2, 0.2))
-    width = size[0] * min(1.0, (area * ratio) ** 0.5)
-    height = size[1] * min(1.0, (area / ratio) ** 0.5)
-    left, top = draws.uniform(0, size[0] - width), draws.uniform(0, size[1] - height)
-    return round(left), round(top), max(round(left + width), 1), max(round(top + height), 1)
+def _look(tower: ImageTower, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+    seen = tower(pixels.transpose(0, 3, 1, 2))
+    return np.concatenate([seen_by_heads(seen), seen.probabilities], axis=1).astype(np.float16)
 
 
 def _cache(kind: str, texts: Sequence[str], *settings: str) -> Path:
