@@ -37,11 +37,13 @@ class Views:
         shards: float16 [SHARD, V, T, D] each, mapped from disk; the last may be shorter.
         prefix: how many of the T tokens come before the patches.
         count: V.
+        pooled: whether the only token is what `pool` made.
     """
 
     shards: list[NDArray[np.float16]]
     prefix: int
     count: int
+    pooled: bool = False
 
     @classmethod
     def of(
@@ -93,7 +95,7 @@ class Views:
                 bar.update(start + len(some))
                 shards.append(np.load(file, mmap_mode="r", allow_pickle=False))
         refuse_unreadable(unreadable)
-        return cls(shards, 0 if pool else backbone.prefix, views)
+        return cls(shards, 0 if pool else backbone.prefix, views, pool is not None)
 
     def __len__(self) -> int:
         return sum(map(len, self.shards))

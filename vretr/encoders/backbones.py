@@ -4,6 +4,7 @@ backbone = load_backbone("timm:vit_small_patch16_224.dino")
 patches, prefix = backbone(pixels)
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -104,8 +105,9 @@ class _Lite(Backbone):
 
         self.name = "lite" if spec.path is None else spec.name
         self.preprocessing = _sized(PREPROCESSING, size)
-        pins = " ".join(pin for _, _, pin in PINNED.values())
-        self.identity = f"{pins} {self.preprocessing.describe()}"
+        self.identity = _digest(
+            *(pin for _, _, pin in PINNED.values()), self.preprocessing.describe()
+        )
         self._fill(image_weights(spec.path))
 
     def _fill(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
@@ -154,7 +156,7 @@ class _Timm(Backbone):
         encoder = Pictures(spec, device="cpu", precision="fp32")
         self.name, self.network = spec.name, encoder.tower
         self.preprocessing = _sized(encoder.preprocessing, size)
-        self.identity = f"{encoder.identity} {self.preprocessing.size}"
+        self.identity = _digest(encoder.identity, self.preprocessing.describe())
         if size is not None:
             resize(self.network, size)
         self.width, self.heads = self.network.num_features, heads_of(self.network)
@@ -240,6 +242,10 @@ def _of_map(maps: Tensor) -> Tokens:
     """[B, D, H, W] -> tokens, row by row."""
     patches = maps.flatten(2).transpose(1, 2)
     return Tokens(patches, patches[:, :0])
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=16).hexdigest()
 
 
 def _sized(preprocessing: Preprocessing, size: int | None) -> Preprocessing:

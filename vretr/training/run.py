@@ -23,7 +23,7 @@ import vretr
 from vretr.errors import MismatchError, UsageError
 from vretr.methods import method, thing
 from vretr.paths import atomic_write
-from vretr.training.config import FREE_ON_RESUME, PLACE, TrainConfig, from_toml, to_toml
+from vretr.training.config import FREE_ON_RESUME, PLACE, Config, TrainConfig, from_toml, to_toml
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -140,7 +140,7 @@ class Run:
         """The weights to use, once finished."""
         return self.folder / "model.safetensors"
 
-    def config(self, kind: type[TrainConfig]) -> TrainConfig:
+    def config(self, kind: type[Config]) -> Config:
         """The config it was trained with, of its method's config class.
 
         Raises:
