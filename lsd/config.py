@@ -104,7 +104,31 @@ class TrainConfig(CoreConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectConfig:
+class NetworkConfig:
+    """Network"""
+
+    model: Annotated[
+        str,
+        "The network: a name, a Run of `vretr train lsd`, or a file (.safetensors, .tflite, .pth).",
+        models,
+    ] = "tiny"
+    size: Annotated[
+        int | None, "Side of the square that the network sees; default: the model's own."
+    ] = None
+    resize: Annotated[Literal["area", "bilinear"], "How pictures are made that square."] = "area"
+    flip: Annotated[bool, "Also look at the mirror image and take the mean; twice the time."] = (
+        False
+    )
+    subpixel: Annotated[bool, "Ends as means over the cells around a line's centre."] = False
+    merge: Annotated[
+        float, "Leave out lines whose ends lie within so many pixels of a surer one's; 0: none."
+    ] = 0.0
+    clip: Annotated[bool, "End lines at the picture's border."] = True
+    device: Annotated[str, "auto, cpu, cuda, cuda:1, mps."] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectConfig(NetworkConfig):
     """Line segments of pictures"""
 
     paths: Annotated[
@@ -125,30 +149,12 @@ class DetectConfig:
     score: Annotated[float, "Only lines that are surer than this, 0 to 1."] = 0.1
     length: Annotated[float, "Only lines longer than this, in pixels of the picture."] = 0.0
     top_k: Annotated[int, "At most so many lines a picture (or a window of it), the surest."] = 200
-    model: Annotated[
-        str,
-        "The network: a name, a Run of `vretr train lsd`, or a file (.safetensors, .tflite, .pth).",
-        models,
-    ] = "tiny"
-    size: Annotated[
-        int | None, "Side of the square that the network sees; default: the model's own."
-    ] = None
-    resize: Annotated[Literal["area", "bilinear"], "How pictures are made that square."] = "area"
-    flip: Annotated[bool, "Also look at the mirror image and take the mean; twice the time."] = (
-        False
-    )
     tiles: Annotated[
         str,
         "Look at the picture in overlapping windows, so many along its shorter side; 0: never; "
         "auto: 1 where one side is over 3 times the other.",
         ("auto",),
     ] = "auto"
-    subpixel: Annotated[bool, "Ends as means over the cells around a line's centre."] = False
-    merge: Annotated[
-        float, "Leave out lines whose ends lie within so many pixels of a surer one's; 0: none."
-    ] = 0.0
-    clip: Annotated[bool, "End lines at the picture's border."] = True
-    device: Annotated[str, "auto, cpu, cuda, cuda:1, mps."] = "auto"
     batch_size: Annotated[int, "Pictures that the network is shown together."] = 8
     workers: Annotated[int | None, "Processes that decode; default: one a processor."] = None
 
@@ -171,7 +177,7 @@ class DetectConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
+class EvalConfig(NetworkConfig):
     """Line detector"""
 
     dataset: Annotated[
@@ -181,33 +187,15 @@ class EvalConfig:
         ("york-urban", "wireframe"),
     ]
     root: Annotated[Path | None, "Folder or zip where york-urban or wireframe lies."] = None
-    model: Annotated[
-        str,
-        "The network: a name, a Run of `vretr train lsd`, or a file (.safetensors, .tflite, .pth).",
-        models,
-    ] = "tiny"
     top_k: Annotated[
         tuple[int, ...],
         "Lines counted in a picture, repeatable; the number moves sAP by 2 to 3 points.",
     ] = (1000, 200)
-    size: Annotated[
-        int | None, "Side of the square that the network sees; default: the model's own."
-    ] = None
-    resize: Annotated[Literal["area", "bilinear"], "How pictures are made that square."] = "area"
-    flip: Annotated[bool, "Also look at the mirror image and take the mean; twice the time."] = (
-        False
-    )
     score: Annotated[float, "Only lines surer than this, 0 to 1."] = 0.0
     length: Annotated[float, "Only lines longer than this, in pixels."] = 0.0
-    clip: Annotated[bool, "End lines at the picture's border."] = True
-    subpixel: Annotated[bool, "Ends as means over the cells around a line's centre."] = False
-    merge: Annotated[
-        float, "Leave out lines whose ends lie within so many pixels of a surer one's; 0: none."
-    ] = 0.0
     pixels: Annotated[bool, "Measure F^H as well; it takes a second or more for each picture."] = (
         True
     )
-    device: Annotated[str, "auto, cpu, cuda, cuda:1, mps."] = "auto"
     batch_size: Annotated[int, "Pictures that the network is shown together."] = 1
 
     def __post_init__(self) -> None:
