@@ -37,7 +37,7 @@ class TrainConfig(CoreConfig):
     rendered: Annotated[int, "Rendered scenes an epoch; their lines are known exactly."] = 0
     photos: Annotated[
         tuple[Path, ...],
-        "Photos without lines, repeatable: folders or files that --teacher is shown.",
+        "Photos without lines, repeatable: folders, zips or files that --teacher is shown.",
     ] = ()
     teacher: Annotated[
         str | None,

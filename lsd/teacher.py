@@ -19,6 +19,7 @@ from lsd.network import OnnxNetwork, Weights
 from lsd.resizing import squashed
 from lsd.targets import SOL, TP, Target, degree
 from vretr import images
+from vretr.data.sources import folder_of
 from vretr.errors import MismatchError
 from vretr.paths import display, home
 from vretr.progress import progress
@@ -101,7 +102,7 @@ class Taught:
         network = OnnxNetwork(weights, channels=slice(0, CHANNELS))
         files: list[Path] = []
         owners: list[int] = []
-        paths = sorted(images.find(photos))
+        paths = sorted(images.find(_unpacked(place) for place in photos))
         with progress(len(paths), "Asking the teacher") as bar:
             for number, path in enumerate(paths, start=1):
                 image = images.open(path, target=2 * size)
@@ -218,6 +219,10 @@ def target_of(maps: Maps) -> Target:
         maps[angle] = degree(x2 - x1, y2 - y1)
         weight[row] = np.where(maps[centre] >= SURE, maps[centre], 0)
     return Target(torch.from_numpy(maps), torch.from_numpy(weight))
+
+
+def _unpacked(place: Path) -> Path:
+    return folder_of(place) if place.suffix.lower() == ".zip" else place
 
 
 def _key(weights: Weights, size: int) -> str:

@@ -1,6 +1,7 @@
 """What a teacher says of photos, and what a student is shown of it."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -62,6 +63,9 @@ def test_each_crop_is_asked_about_once(tmp_path: Path, monkeypatch, teacher) -> 
     times = [file.stat().st_mtime_ns for file in taught.files]
     again = Taught.of([photos], teacher, size=SIDE, crops=3)
     assert [file.stat().st_mtime_ns for file in again.files] == times
+    with ZipFile(tmp_path / "photos.zip", "w") as file:
+        file.write(photos / "a.png", "inner/a.png")
+    assert len(Taught.of([tmp_path / "photos.zip"], teacher, size=SIDE, crops=3)) == 3
     with pytest.raises(MismatchError, match="no photo"):
         Taught.of([photos / "broken.png"], teacher, size=SIDE, crops=3)
 
