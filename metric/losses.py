@@ -138,7 +138,9 @@ class ArcFace(losses.ArcFaceLoss):
     """ArcFace whose gradient is finite where an embedding lies on its class's weight."""
 
     def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
-        return cosine_of_target_classes.clamp(-NEARLY_ONE, NEARLY_ONE).acos()
+        angles = cosine_of_target_classes.clamp(-NEARLY_ONE, NEARLY_ONE).acos()
+        exact = cosine_of_target_classes.detach().clamp(-1, 1).acos()
+        return angles + (exact - angles.detach())
 
 
 class SphereFace(losses.SphereFaceLoss):
