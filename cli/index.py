@@ -25,6 +25,12 @@ NAMED = 20  # skipped files that are named at the end
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
+def _poolings() -> list[str]:
+    from vretr.poolings import known_poolings
+
+    return known_poolings()
+
+
 def _encoders() -> list[str]:
     from vretr.encoders.names import known_names
 
@@ -115,6 +121,16 @@ def index(
             rich_help_panel=COMPUTING,
         ),
     ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            help="Pool its patches otherwise: avg, max, gem, ggem, ggem:p=4, cls,avg; the same as "
+            "--encoder NAME+POOLING. Such an index is searched by pictures only.",
+            metavar="POOLING",
+            autocompletion=starting(_poolings),
+            rich_help_panel=COMPUTING,
+        ),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -183,7 +199,7 @@ def index(
     if not chosen:
         raise VretrError("The list of paths is empty.")
     where = index or chosen[0] / DEFAULT
-    name = encoder or _encoder_of(where)
+    name = _name(encoder or _encoder_of(where, rebuild and pooling is not None), pooling)
 
     def build(progress: Any) -> "BuildReport":
         from vretr.calibration import read_phrases
@@ -225,13 +241,23 @@ def index(
         raise typer.Exit(3)
 
 
-def _encoder_of(where: Path) -> str:
-    """The encoder that the index was made with; `lite` for one that is not there yet."""
+def _name(encoder: str, pooling: str | None) -> str:
+    """The encoder's name with what `--pooling` says."""
+    if pooling is None:
+        return encoder
+    from vretr.encoders.names import with_pooling
+
+    return with_pooling(encoder, pooling)
+
+
+def _encoder_of(where: Path, tower: bool) -> str:
+    """The encoder that the index was made with, or only its tower; `lite` for a new index."""
+    from vretr.encoders.names import parse
     from vretr.index import Index
 
     try:
         with Index.open(where) as opened:
-            return opened.encoder
+            return parse(opened.encoder).tower if tower else opened.encoder
     except MismatchError:  # no index, or one that only a build can bring up to date
         return "lite"
 

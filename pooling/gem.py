@@ -98,8 +98,10 @@ class GGeM(Pool):
         return ((torch.logsumexp(p * logs, 1) - number.log()) / p).exp()
 
     def extra_repr(self) -> str:
+        fixed = "" if isinstance(self.p, nn.Parameter) else f", p={self.powers.tolist()}"
         return (
-            f"width={self.width}, groups={self.groups}, negatives={self.negatives}, eps={self.eps}"
+            f"width={self.width}, groups={self.groups}, negatives={self.negatives}, "
+            f"eps={self.eps}{fixed}"
         )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -115,21 +117,22 @@ class GGeM(Pool):
 
     @torch.no_grad()
     def _tell(self, patches: Tensor, mask: Tensor | None) -> None:
-        """Says once how much `clamp` leaves out."""
+        """Says once how much `clamp` leaves out. Zeros, as ReLU leaves them, lose nothing by it."""
         if self.told or torch.compiler.is_compiling():
             return
         self.told = True
-        low = patches <= self.eps
-        every = low.sum() if mask is None else (low & mask[..., None]).sum()
-        number = low.numel() if mask is None else int(mask.sum()) * self.width
-        dead = without(patches, mask, -math.inf).amax(1) <= self.eps
-        tell = log.warning if dead.any() else log.info
+        below = without(patches, mask, 0.0) < 0
+        if not below.any():
+            return
+        number = below.numel() if mask is None else int(mask.sum()) * self.width
+        lost = without(patches, mask, -math.inf).amax(1) < 0
+        tell = log.warning if lost.any() else log.info
         tell(
-            "%.1f %% of the values are not positive and count as %g; in %.1f %% of the channels of "
-            "a picture all are: negatives=signed or shift would keep them.",
-            100 * int(every) / number,
+            "%.1f %% of the values are negative and count as %g; in %.1f %% of the channels of a "
+            "picture all are: negatives=signed or shift would keep them.",
+            100 * int(below.sum()) / number,
             self.eps,
-            100 * float(dead.float().mean()),
+            100 * float(lost.float().mean()),
         )
 
 

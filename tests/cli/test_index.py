@@ -297,3 +297,35 @@ def test_no_torch_unless_the_encoder_wants_it(
     )
     ended = vretr("index", "photos", "--encoder", "tiny", env=tiny, python=("-c", program))
     assert (ended.code, ended.err) == (0, "")
+
+
+# --- another pooling -----------------------------------------------------------------------------
+
+
+def test_a_pooling_is_part_of_the_encoders_name(build: Build) -> None:
+    for encoder, pooling, says in (
+        ("tiny", "gem", "leave +gem away"),  # an encoder of a package pools as it was made to
+        ("lite", "gme", "did you mean gem"),
+        ("lite+max", "gem", "leave +max away"),
+    ):
+        ended = build("photos", "--encoder", encoder, "--pooling", pooling)
+        assert (ended.code, ended.out) == (2, "")
+        assert says in ended.err
+
+
+@pytest.mark.slow
+def test_poolings_do_not_mix(vretr: Callable[..., Any], build: Build, tiny: Env) -> None:
+    tower = "timm:test_vit/random"
+    first = build("photos", "--encoder", tower, "--pooling", "ggem:p=4", "--json")
+    assert counts(first) == expect(12, new=12), first.err
+    assert counts(build("photos", "--json")) == expect(12, unchanged=12)
+    assert counts(build("photos", "--pooling", "ggem:p=4", "--json")) == expect(12, unchanged=12)
+    found = vretr("query", "--image", "photos/red_line.jpg", "-k", "1", env=tiny)
+    assert (found.code, found.out) == (0, "photos/red_line.jpg\n"), found.err
+    words = vretr("query", "--text", "red", env=tiny)
+    assert (words.code, words.out) == (2, "")
+    for other in (["--encoder", tower], ["--encoder", f"{tower}+gem"]):
+        ended = build("photos", *other)
+        assert (ended.code, ended.out) == (4, "")
+    again = build("photos", "--pooling", "max", "--rebuild", "--json")
+    assert counts(again) == expect(12, new=12), again.err

@@ -17,7 +17,7 @@ from vretr.encoders.prompts import Pieces, Prompts
 from vretr.errors import UsageError
 
 TEXTS = ["a red circle", "two green squares beside a tree, seen from far away", "", "snow ☃ ❄"]
-KINDS = ("lite", "open_clip", "timm")
+KINDS = ("lite", "open_clip", "timm", "pooled")
 
 Make = Callable[..., Encoder]
 
@@ -29,8 +29,10 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         name = "lite"
     elif request.param == "open_clip":
         name = f"local-dir:{tiny_clip(tmp_path_factory.mktemp('clip'))}"
-    else:
+    elif request.param == "timm":
         name = "timm:mobilenetv3_small_050/random"
+    else:
+        name = "timm:test_vit/random+cls,ggem"
 
     def made(precision: str = "fp32") -> Encoder:
         return load_encoder(name, device="cpu", precision=precision)

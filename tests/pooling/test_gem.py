@@ -174,7 +174,11 @@ def test_what_is_clamped_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "100.0 % of the channels" in record.getMessage()
     caplog.clear()
     GGeM(4, negatives="signed")(-TOKENS.abs())
+    GGeM(4)(TOKENS.clamp(min=0))
     assert not caplog.records
+    mask = torch.tensor([[True, True, False]])
+    GGeM(4)(torch.cat([TOKENS[:, 1:2].abs(), TOKENS[:, :1], TOKENS[:, :1]], 1), None, mask)
+    assert caplog.records[0].getMessage().startswith("12.5 % of the values")
 
 
 # --- properties ----------------------------------------------------------------------------------

@@ -77,6 +77,8 @@ def load_backbone(
         VretrError: weights that are not here and cannot be fetched, or do not fit.
     """
     spec = parse(name)
+    if spec.pooling:
+        raise UsageError(f"{name} is to be a tower, which has no pooling: write {spec.tower}.")
     if spec.kind == "lite":
         kind = _FrozenLite if frozen and device == "cpu" else _TrainableLite
         backbone: Backbone = kind(spec, size)

@@ -31,6 +31,10 @@ def load_encoder(
         VretrError: weights that are not here and cannot be fetched, or cannot be read.
     """
     spec = parse(name)
+    if spec.pooling:
+        from vretr.encoders.pooled import Pooled
+
+        return Pooled(spec, device=device, precision=precision)
     if spec.kind == "lite":
         from vretr.encoders.lite import Lite, terms
 

@@ -9,10 +9,12 @@ hf-hub:ORG/NAME           an open_clip model in a hub repository
 local-dir:FOLDER          an open_clip model in a folder: open_clip_config.json and weights
 timm:NAME                 an image model of timm: pictures only; also NAME@path and NAME/random
 path/to/run               a Run: what a training left
+NAME+POOLING              its patches pooled otherwise, pictures only: lite+gem, ViT-B+ggem:p=4
 ...                       whatever an installed package brings (entry points `vretr.encoders`)
 """
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -23,6 +25,7 @@ from typing import Literal, TypeAlias
 from vretr.encoders import catalogue
 from vretr.errors import MismatchError, UsageError
 from vretr.paths import display
+from vretr.poolings import parse_pooling
 
 # LinCIR's and its like's backbones. OpenAI's weights need the quickgelu architectures.
 SHORT_NAMES = {
@@ -47,6 +50,12 @@ class Spec:
     model: str = ""  # architecture, ORG/NAME of a repository, NAME or which of lite's heads
     tag: str = ""  # which published weights, or RANDOM
     path: Path | None = None  # a file of weights, a folder, a Run
+    pooling: str = ""  # what stands behind the +; "": the model's own
+
+    @property
+    def tower(self) -> str:
+        """The name without the pooling."""
+        return self.name.removesuffix(f"+{self.pooling}")
 
 
 def parse(name: str | Path) -> Spec:
@@ -59,6 +68,8 @@ def parse(name: str | Path) -> Spec:
     if isinstance(name, Path):
         return _run(name)
     name = name.strip()
+    if pooled := _pooled(name):
+        return pooled
     if (built_in := name.partition("@"))[0] in BUILT_IN:
         return _built_in(*built_in)
     if name in SHORT_NAMES:
@@ -73,6 +84,39 @@ def parse(name: str | Path) -> Spec:
     if name and os.path.lexists(name):
         return _run(Path(name))
     raise UsageError(_unknown(name))
+
+
+def with_pooling(name: str, pooling: str) -> str:
+    """NAME+POOLING.
+
+    Raises:
+        UsageError: one of them cannot be meant, or the name has another pooling already.
+    """
+    spec = parse(name)
+    if spec.pooling and spec.pooling != pooling:
+        raise UsageError(f"The name {name} has a pooling already; leave +{spec.pooling} away.")
+    return parse(f"{spec.tower}+{pooling}").name
+
+
+def _pooled(name: str) -> Spec | None:
+    """NAME+POOLING, unless there is a file, folder or Run of that very name."""
+    tower, plus, written = name.rpartition("+")
+    paths = (name, name.partition("@")[2], name.partition(":")[2])
+    if not plus or not _POOLING.match(written):
+        return None
+    if any(path and os.path.lexists(os.path.expanduser(path)) for path in paths):
+        return None
+    spec = parse(tower)
+    pooling = str(parse_pooling(written))
+    if spec.pooling:
+        raise UsageError(f"Several poolings are written {spec.name},{pooling}.")
+    if spec.kind in ("run", "plugin"):
+        raise UsageError(f"{spec.name} pools as it was made to; leave +{pooling} away.")
+    return replace(spec, name=f"{spec.name}+{pooling}", pooling=pooling)
+
+
+# What has a slash, or a dot in its name, is a part of a path.
+_POOLING = re.compile(r"[a-z][a-z0-9_-]*(?:$|[:,][^/]*$)")
 
 
 def _built_in(name: str, at: str, folder: str) -> Spec:

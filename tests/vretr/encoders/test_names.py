@@ -131,3 +131,64 @@ def test_the_recommended_encoders_are_as_their_cards_say() -> None:
             from vretr.encoders.lite.shape import DIM
 
             assert (spec.kind, card.dim) == ("lite", DIM)
+
+
+@pytest.mark.parametrize(
+    ("name", "tower", "pooling"),
+    [
+        ("lite+gem", "lite", "gem"),
+        ("timm:vit_small/random+ggem:p=3.5", "timm:vit_small/random", "ggem:p=3.5"),
+        ("ViT-B+cls,avg", "ViT-B", "cls,avg"),
+        ("ViT-B/32/random+max", "ViT-B-32/random", "max"),
+        ("hf-hub:laion/CLIP-x+avg", "hf-hub:laion/CLIP-x", "avg"),
+        ("lite+cls,ggem:groups=4,p=2,avg", "lite", "cls,ggem:groups=4,p=2,avg"),
+    ],
+)
+def test_a_pooling_behind_a_name(name: str, tower: str, pooling: str) -> None:
+    spec, plain = parse(name), parse(tower)
+    assert (spec.tower, spec.pooling) == (plain.name, pooling)
+    assert (spec.kind, spec.model, spec.tag) == (plain.kind, plain.model, plain.tag)
+    assert parse(spec.name) == spec
+    assert plain.tower == plain.name
+
+
+def test_paths_may_have_a_plus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = "timm:resnet18@a+b/w.safetensors"
+    assert parse(file).pooling == ""
+    assert parse(f"{file}+gem").tower == f"timm:resnet18@{tmp_path}/a+b/w.safetensors"
+    for name in ("run+gem", "run+max,avg"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+        assert parse(name).path == tmp_path / name
+    (tmp_path / "w+gem").write_text("")
+    assert parse("timm:resnet18@w+gem").path == tmp_path / "w+gem"
+    assert parse("local-dir:run+gem").path == tmp_path / "run+gem"
+    assert parse("timm:resnet18@c+gem").path == tmp_path / "c"  # there is no file c+gem
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("lite+gme", "no pooling 'gme'; did you mean gem"),
+        ("lite+", r"There is no encoder 'lite\+'"),
+        ("lit+gem", "did you mean lite"),
+        ("lite+avg+max", r"are written lite\+avg,max"),
+    ],
+)
+def test_a_pooling_that_cannot_be_meant(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse(name)
+
+
+def test_a_run_keeps_its_pooling(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"leave \+gem away"):
+        parse(f"{tmp_path}+gem")
+
+
+def test_a_pooling_is_said_once() -> None:
+    assert names.with_pooling("lite", "gem") == "lite+gem"
+    assert names.with_pooling("lite+gem", "gem") == "lite+gem"
+    with pytest.raises(UsageError, match=r"leave \+gem away"):
+        names.with_pooling("lite+gem", "max")
