@@ -70,18 +70,27 @@ def load(path: Path, device: str = "auto") -> MetricEncoder:
     Raises:
         MismatchError: its tower is not here as it was when it was trained.
     """
+    embedder, backbone = parts_of(path, str(pick_device(device)))
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(embedder.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return MetricEncoder(str(path), embedder, backbone, weights=digest.hexdigest())
+
+
+def parts_of(path: Path, device: str = "cpu") -> tuple[Embedder, Backbone]:
+    """The network of a Run, and its tower, which is part of it unless it was frozen.
+
+    Raises:
+        MismatchError: its tower is not here as it was when it was trained.
+    """
     run = Run.open(path)
     config = run.config(TrainConfig)
-    place = str(pick_device(device))
-    backbone = load_backbone(config.backbone, size=config.size, frozen=config.frozen, device=place)
+    backbone = load_backbone(config.backbone, size=config.size, frozen=config.frozen, device=device)
     tensors, about = read(run.weights)
     if about["encoder"]["identity"] != backbone.identity:
-        raise MismatchError(f"{path} was trained on another state of {config.backbone}.")
+        raise MismatchError(
+            f"{path} was trained on {config.backbone} with other weights than are here."
+        )
     embedder = Embedder(config, backbone)
     embedder.load_state_dict(tensors)
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        digest.update(name.encode() + tensors[name].numpy().tobytes())
-    return MetricEncoder(
-        str(path), embedder.to(place), backbone.requires_grad_(False), weights=digest.hexdigest()
-    )
+    return embedder.to(device).requires_grad_(False).eval(), backbone.requires_grad_(False)
