@@ -64,9 +64,9 @@ def _made(
         case "softmax":
             return Softmax(classes, dim)
         case "norm-softmax":
-            return losses.NormalizedSoftmaxLoss(temperature=1 / scale, **size)
+            return NormSoftmax(temperature=1 / scale, **size)
         case "cosface":
-            return losses.CosFaceLoss(margin=margin, scale=scale, **size)
+            return CosFace(margin=margin, scale=scale, **size)
         case "arcface":
             return ArcFace(margin=math.degrees(margin), scale=scale, **size)
         case "sphereface":
@@ -134,24 +134,12 @@ class Circle(nn.Module):
         return F.softplus(own + others.logsumexp(1)).mean()
 
 
-class ArcFace(losses.ArcFaceLoss):
-    """ArcFace whose gradient is finite where an embedding lies on its class's weight."""
+class NormSoftmax(losses.NormalizedSoftmaxLoss):
+    """Normalised softmax that scales the embeddings, not the many more logits."""
 
-    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
-        angles = cosine_of_target_classes.clamp(-NEARLY_ONE, NEARLY_ONE).acos()
-        exact = cosine_of_target_classes.detach().clamp(-1, 1).acos()
-        return angles + (exact - angles.detach())
-
-
-class SphereFace(losses.SphereFaceLoss):
-    """SphereFace whose binomials are made by Python: SciPy's, of tensors, warn with NumPy 2."""
-
-    def init_margin(self) -> None:
-        half = range(int(self.margin) // 2 + 1)
-        self.n_range = torch.tensor([*half])
-        self.margin_choose_n = torch.tensor([math.comb(self.margin, 2 * n) for n in half])
-        self.cos_powers = torch.tensor([self.margin - 2 * n for n in half])
-        self.alternating = torch.tensor([(-1) ** n for n in half])
+    def get_logits(self, embeddings: Tensor) -> Tensor:
+        scaled = unit(embeddings) / self.temperature
+        return self.distance.compute_mat(scaled, unit(self.W.t()))
 
 
 class ProxyNCA(losses.ProxyNCALoss):
@@ -162,10 +150,50 @@ class ProxyNCA(losses.ProxyNCALoss):
         return CosineSimilarity()
 
     def nca_computation(self, query: Tensor, reference: Tensor, labels: Tensor, *_: Any) -> dict:
-        distances = 2 - 2 * self.distance(query, reference)  # squared, of unit vectors
-        found = F.cross_entropy(-self.softmax_scale * distances, labels, reduction="none")
-        rows = torch.arange(len(query), device=query.device)
-        return {"loss": {"losses": found, "indices": rows, "reduction_type": "element"}}
+        # -s |q - r|^2 = 2 s q·r - 2 s of unit vectors, and softmax does not see the constant.
+        scaled = 2 * self.softmax_scale * unit(query)
+        return _of_rows(self.distance.compute_mat(scaled, unit(reference)), labels)
+
+
+class Margins:
+    """The losses with a margin, without their masks as large as the logits. No miner."""
+
+    def compute_loss(self: Any, embeddings: Tensor, labels: Tensor, *_: Any) -> dict:
+        cosines, right = self.get_cosine(embeddings), labels[:, None]
+        moved = self.modify_cosine_of_target_classes(cosines.gather(1, right)[:, 0])
+        cosines = cosines.scatter(1, right, moved[:, None])
+        return _of_rows(self.scale_logits(cosines, embeddings), labels)
+
+
+class CosFace(Margins, losses.CosFaceLoss):
+    """CosFace."""
+
+
+class ArcFace(Margins, losses.ArcFaceLoss):
+    """ArcFace whose gradient is finite where an embedding lies on its class's weight."""
+
+    def get_angles(self, cosine_of_target_classes: Tensor) -> Tensor:
+        angles = cosine_of_target_classes.clamp(-NEARLY_ONE, NEARLY_ONE).acos()
+        exact = cosine_of_target_classes.detach().clamp(-1, 1).acos()
+        return angles + (exact - angles.detach())
+
+
+class SphereFace(Margins, losses.SphereFaceLoss):
+    """SphereFace whose binomials are made by Python: SciPy's, of tensors, warn with NumPy 2."""
+
+    def init_margin(self) -> None:
+        half = range(int(self.margin) // 2 + 1)
+        self.n_range = torch.tensor([*half])
+        self.margin_choose_n = torch.tensor([math.comb(self.margin, 2 * n) for n in half])
+        self.cos_powers = torch.tensor([self.margin - 2 * n for n in half])
+        self.alternating = torch.tensor([(-1) ** n for n in half])
+
+
+def _of_rows(logits: Tensor, labels: Tensor) -> dict:
+    """Cross entropy of each row, as pytorch-metric-learning's reducers take it."""
+    rows = torch.arange(len(logits), device=logits.device)
+    found = F.cross_entropy(logits, labels, reduction="none")
+    return {"loss": {"losses": found, "indices": rows, "reduction_type": "element"}}
 
 
 class SoftTriple(losses.SoftTripleLoss):

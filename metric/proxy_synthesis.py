@@ -156,24 +156,30 @@ def synthesised(
     """`rows` with one synthetic row for each pair of rows behind.
 
     Args:
-        pairs: [2, k], numbers of rows.
+        rows: as `directions` gives them.
+        pairs: [2, k], numbers of rows of the batch.
         share: λ, of the first of each pair.
         merge: one class for all rows of an ordered pair of classes.
     """
     if not pairs.shape[1]:
         return rows
     classes = len(rows.weights) // loss.centres
-    scaled = unit if loss.layout.unit else lambda vectors: vectors
-    kinds = rows.labels[pairs]
-    labels = torch.arange(pairs.shape[1], device=kinds.device)
+    own = rows.weights.reshape(classes, loss.centres, -1).index_select(0, rows.labels[: rows.real])
+    own = unit(own) if loss.layout.unit else own
+    labels, kinds = torch.arange(pairs.shape[1], device=pairs.device), pairs
     if merge:
-        keys, labels = (kinds[0] * classes + kinds[1]).unique(return_inverse=True)
-        kinds = torch.stack([keys // classes, keys % classes])
-    one, other = scaled(rows.embeddings[pairs.flatten()]).chunk(2)
-    proxies = rows.weights.reshape(classes, -1, rows.weights.shape[1])
-    mine, theirs = scaled(proxies[kinds.flatten()]).chunk(2)
+        first, second = rows.labels[pairs]
+        _, merged = (first * classes + second).unique(return_inverse=True)
+        some = labels.new_empty(int(merged.max()) + 1).scatter_(0, merged, labels)
+        labels, kinds = merged, pairs[:, some]  # any pair of the kind has its proxy
     return rows.add(
-        torch.lerp(other, one, share),  # shorter than 1; a loss that compares directions scales it
+        _between(rows.embeddings[: rows.real], pairs, share),
         classes + labels,
-        torch.lerp(theirs, mine, share).flatten(0, 1),
+        _between(own, kinds, share).flatten(0, 1),
     )
+
+
+def _between(vectors: Tensor, pairs: Tensor, share: float) -> Tensor:
+    """Shorter than 1; a loss that compares directions scales it."""
+    first, second = pairs
+    return torch.lerp(vectors.index_select(0, second), vectors.index_select(0, first), share)

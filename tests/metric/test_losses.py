@@ -60,6 +60,38 @@ def test_proxy_nca_is_that_of_pytorch_metric_learning() -> None:
     close(with_weights(theirs, W)(X, Y).detach(), 0.0027948788)
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs", "options"),
+    [
+        ("norm-softmax", losses.NormalizedSoftmaxLoss, {"temperature": 1 / 23}),
+        ("cosface", losses.CosFaceLoss, {"scale": 23, "margin": 0.1}),
+        ("arcface", losses.ArcFaceLoss, {"scale": 23, "margin": math.degrees(0.1)}),
+        ("sphereface", losses.SphereFaceLoss, {}),
+        ("softtriple", losses.SoftTripleLoss, {}),
+        ("proxy-nca", losses.ProxyNCALoss, {"softmax_scale": 12}),
+        ("proxy-anchor", losses.ProxyAnchorLoss, {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # SciPy on a tensor
+def test_losses_are_those_of_pytorch_metric_learning(
+    name: str, theirs: type, options: dict[str, float]
+) -> None:
+    """Values and gradients, of random embeddings."""
+    torch.manual_seed(0)
+    ours = make_loss(name, 5, 8, **({"tau": 0} if name == "softtriple" else {})).double()
+    other = theirs(num_classes=5, embedding_size=8, **options).double()
+    with_weights(ProxyLoss(other), ours.weight.detach())
+    x = torch.randn(12, 8, dtype=torch.float64, requires_grad=True)
+    found, wanted = (loss(x, torch.arange(12) % 5) for loss in (ours, other))
+    torch.testing.assert_close(found, wanted)
+    for one, two in zip(
+        torch.autograd.grad(found, [x, parameter(ours)]),
+        torch.autograd.grad(wanted, [x, parameter(other)]),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two)
+
+
 def test_proxy_nca_drops_no_row_whose_probability_is_too_small() -> None:
     loss = with_weights(make_loss("proxy-nca", 3, 2, scale=400), W.float())
     wrong = torch.tensor([2, 2, 0, 0])
