@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.vretr.encoders.tiny import tiny_clip
 from vretr.encoders import Encoder, PseudoTextEncoder, load_encoder, unit
-from vretr.encoders.base import KeepsLengths
+from vretr.encoders.base import KeepsLengths, TellsTokens
 from vretr.encoders.lite import Lite
 from vretr.encoders.openclip import OpenClip
 from vretr.encoders.prompts import Pieces, Prompts
@@ -256,3 +256,32 @@ def test_lengths_of_pictures(encoder: Encoder, pictures: list[Image.Image]) -> N
     vectors = encoder.project_images(pictures)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(unit(vectors), encoder.encode_images(pictures), atol=1e-6)
+
+
+def test_states_of_tokens(encoder: Encoder) -> None:
+    if not isinstance(encoder, TellsTokens):
+        pytest.skip("this encoder tells no states of tokens")
+    states = encoder.token_states(TEXTS)
+    assert states.dtype == np.float32
+    assert states.shape == (len(TEXTS), states.shape[1], encoder.token_states_width)
+    alone = np.concatenate([encoder.token_states([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, states, atol=1e-4)
+    long = encoder.token_states(["word " * 100])
+    assert long.shape == states[:1].shape and np.isfinite(long).all()
+    assert encoder.token_states([]).shape == (0, *states.shape[1:])
+
+
+def test_states_are_what_the_vectors_are_made_of(encoder: Encoder) -> None:
+    if isinstance(encoder, Lite):
+        states = encoder.token_states(TEXTS[:3:2])  # those that are not cut
+        sums = [row[row.any(1)].mean(0) for row in states]
+        found = encoder._heads.texts(unit(np.stack(sums)))
+        np.testing.assert_allclose(found, encoder.encode_texts(TEXTS[:3:2]), atol=1e-4)
+    elif isinstance(encoder, OpenClip):
+        states = encoder.token_states(TEXTS)
+        ends = encoder.prompts([(text,) for text in TEXTS]).lengths - 1
+        projection = encoder._clip_texts._tower.text_projection.detach().numpy()
+        found = unit(states[np.arange(len(TEXTS)), ends] @ projection)
+        np.testing.assert_allclose(found, encoder.encode_texts(TEXTS), atol=1e-5)
+    else:
+        pytest.skip("this encoder tells no states of tokens")

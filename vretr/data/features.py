@@ -120,7 +120,7 @@ def _cached(
     vectors = np.empty((len(inputs), encoder.dim), dtype=np.float32)
     for start in range(0, len(inputs), SHARD):
         shard, part = inputs[start : start + SHARD], vectors[start : start + SHARD]
-        file = folder / f"{_key(encoder.identity, variant, *map(name, shard))}.npy"
+        file = folder / f"{cache_key(encoder.identity, variant, *map(name, shard))}.npy"
         if _read(file, out=part):
             bar.advance(len(shard))
         else:
@@ -130,7 +130,8 @@ def _cached(
     return vectors
 
 
-def _key(identity: str, variant: str, *names: bytes) -> str:
+def cache_key(identity: str, variant: str, *names: bytes) -> str:
+    """The name of the file with the vectors of these inputs."""
     digest = hashlib.blake2b(digest_size=16)
     for name in (identity.encode(), variant.encode(), *names):
         digest.update(len(name).to_bytes(8, "little") + name)

@@ -106,6 +106,22 @@ class KeepsLengths(Protocol):
 
 
 @runtime_checkable
+class TellsTokens(Protocol):
+    """Of an encoder: it also tells what its text tower makes of every token of a sentence."""
+
+    @property
+    def token_states_width(self) -> int:
+        """Length of the state of one token."""
+
+    def token_states(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentences -> [B, L, token_states_width], the tower's last hidden states.
+
+        L is the same for every sentence: longer ones are cut. What stands behind a shorter one is
+        the tower's business, and always the same.
+        """
+
+
+@runtime_checkable
 class PreparesTexts(Protocol):
     """Of an encoder: it can make ready, once, what lets it read words without importing torch."""
 

@@ -128,6 +128,29 @@ class OpenClip:
             parts.append(unit(vectors.float().cpu().numpy()))
         return np.concatenate(parts)
 
+    @property
+    def token_states_width(self) -> int:
+        """Length of the state of one token; of a text tower that is not CLIP's, of its vector."""
+        return self.design.token_width or self.dim
+
+    def token_states(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentences -> float32 [B, context, token_states_width]: the last hidden states.
+
+        After the last norm, before the projection, and at every place of the context (77), the
+        padding's as well. A text tower that is not CLIP's tells one state, its vector.
+        """
+        if self.design.token_width is None:
+            return self.encode_texts(texts)[:, None]
+        import torch
+
+        states = np.empty((len(texts), self.context, self.token_states_width), np.float32)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            batch = list(texts[start : start + TEXTS_AT_ONCE])
+            with torch.inference_mode(), computing(self._device, self._dtype):
+                found = self._clip_texts.states(batch)
+            states[start : start + len(batch)] = found.float().cpu().numpy()
+        return states
+
     def _words_for(self, count: int) -> "Words | None":
         """Prepared words, where they are as good as torch and sooner there."""
         device, precision = self._wanted

@@ -45,6 +45,14 @@ class ClipTexts:
         """Sentences -> [B, dim]."""
         return self.embed(self.prompts([(text,) for text in texts]))
 
+    def states(self, texts: list[str]) -> Tensor:
+        """Sentences -> [B, context, width]: every place's state after the last norm."""
+        prompts = self.prompts([(text,) for text in texts]).padded(self.prompts.length)
+        tower = self._tower
+        ids = torch.from_numpy(prompts.ids).to(tower.token_embedding.weight.device)
+        x = tower.token_embedding(ids) + tower.positional_embedding[: ids.shape[1]]
+        return tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask))
+
     def embed(self, prompts: Prompts, words: Tensor | None = None) -> Tensor:
         """Sentences with P places, and [P, token_width] to stand there -> [B, dim]."""
         prompts = prompts.padded(self.prompts.length) if self._whole else prompts.trimmed()

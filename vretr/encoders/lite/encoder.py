@@ -29,7 +29,7 @@ class Lite:
 
     reads_text = True
     dim = DIM
-    token_width = TEXT
+    token_width = token_states_width = TEXT
     context = MAX_TOKENS
     preprocessing = PREPROCESSING
 
@@ -89,6 +89,13 @@ class Lite:
         if not texts:
             return np.zeros((0, DIM), np.float32)
         return self._heads.texts(self._text_tower(texts))
+
+    def token_states(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentences -> float32 [B, 16, 384], MiniLM's last hidden states, before mean and heads.
+
+        Of a longer sentence the first 16, which have seen the rest of it; zeros behind a shorter.
+        """
+        return self._text_tower.states(texts)
 
     def prompts(self, sentences: Sequence[Pieces]) -> Prompts:
         """Sentences in pieces -> their tokens; what exceeds 256 is left out, but no place.

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vretr.encoders.base import unit
+from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
 from vretr.encoders.prompts import PADDING, Prompts, PromptTokens, padded_ids
 from vretr.encoders.words.arrays import Array, Tensors, map_safetensors
 from vretr.encoders.words.foreign import Bert
-from vretr.encoders.words.sentences import read
+from vretr.encoders.words.sentences import TOKENS_AT_ONCE, read
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 WIDTH, HEADS = 384, 12
 START, END, FILLER = 101, 102, 103  # [CLS], [SEP], [MASK]
 MAX_TOKENS = 256  # what all-MiniLM-L6-v2 was tuned with
+STATES = 16  # told of each sentence: a caption has 12 words, an instruction 5
 LAYER_NORM_EPS = 1e-12
 UNKNOWN = "[UNK]"
 NO_WORDS: Array = np.zeros((0, WIDTH), np.float32)
@@ -67,11 +69,28 @@ class TextTower:
         or nothing is read, so that such texts lie close together. Either is logged as a warning,
         once. An empty text has a vector, too.
         """
+        return self.read(self._tokens(texts), NO_WORDS)
+
+    def states(self, texts: Sequence[str]) -> Array:
+        """Sentences -> float32 [B, 16, 384], the last layer's states, not scaled.
+
+        Of a longer sentence the first 16, which have seen the rest of it; zeros behind a shorter.
+        """
+        prompts = self._tokens(texts)
+        found = np.zeros((len(prompts), STATES, WIDTH), np.float32)
+        with blas_threads_for(len(prompts)):
+            for rows, _, part in prompts.batches(TOKENS_AT_ONCE):
+                states, seen = self._bert.states(part.ids)
+                states = (states * seen[..., None])[:, :STATES]
+                found[rows, : states.shape[1]] = states
+        return found
+
+    def _tokens(self, texts: Sequence[str]) -> Prompts:
         encodings = self.tokenizer.encode_batch(list(texts))
         for text, encoding in zip(texts, encodings, strict=True):
             self._warn_of_length(text, encoding)
             self._warn_of_letters(text, encoding)
-        return self.read(Prompts(padded_ids([encoding.ids for encoding in encodings])), NO_WORDS)
+        return Prompts(padded_ids([encoding.ids for encoding in encodings]))
 
     def read(self, prompts: Prompts, words: Array) -> Array:
         """Sentences with P places, and [P, 384] to stand there -> float32 [B, 384], unit length."""

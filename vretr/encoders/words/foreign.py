@@ -42,15 +42,20 @@ class ForeignTower:
             ids: [B, L].
             words: [B, L, width], word embeddings other than those of the ids.
         """
-        seen = ids != self.pad
-        length = max(1, int(seen.any(0).nonzero()[0].max(initial=0)) + 1)
-        ids, seen = ids[:, :length], seen[:, :length]
-        x = self.embeddings(ids) if words is None else words[:, :length]
-        x = self._transformed(x, seen, masked(seen)[:, None, None, :])
+        x, seen = self.states(ids, words)
         if self.pool == "first":
             return self._projected(x[:, 0])
         weight = seen[..., None].astype(np.float32)
         return self._projected((x * weight).sum(1) / weight.sum(1))
+
+    def states(self, ids: Ids, words: Array | None = None) -> tuple[Array, NDArray[np.bool_]]:
+        """The same, before pooling: [B, L', width], as long as the longest sentence, and which of
+        these places hold a token."""
+        seen = ids != self.pad
+        length = max(1, int(seen.any(0).nonzero()[0].max(initial=0)) + 1)
+        ids, seen = ids[:, :length], seen[:, :length]
+        x = self.embeddings(ids) if words is None else words[:, :length]
+        return self._transformed(x, seen, masked(seen)[:, None, None, :]), seen
 
     def embeddings(self, ids: Ids) -> Array:
         """The raw word embeddings [B, L, width] of token ids, free to be written to."""
