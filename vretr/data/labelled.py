@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vretr import images
-from vretr.data.sources import TABLES, folder_of, refuse, refuse_missing, rows, table_of
+from vretr.data.sources import TABLES, Row, folder_of, refuse, refuse_missing, rows, table_of
 from vretr.errors import MismatchError
 from vretr.paths import display
 
@@ -37,7 +37,8 @@ def load(source: Path, *, split: str | None = None, field: str | None = None) ->
             `file_name` and the label; without a table, a folder with a folder of photos for each
             class, whose name is the class's (`_` is read as a space).
         split: only rows whose `split` equals it; of a folder of class folders, the folder `split`.
-        field: the column with the label, a text or a whole number; `class_name`, else `label`.
+        field: the column with the label, a text or a whole number; `class_name`, else `label`. Of
+            several, joined with `+`, the values are joined with a space.
 
     Raises:
         MismatchError: there is no data, a row is malformed, a picture is missing, or nothing is
@@ -63,8 +64,7 @@ def _from_table(table: Path, *, split: str | None, field: str | None) -> list[tu
     for number, row in rows(table):
         if split is not None and row.get("split") != split:
             continue
-        fields = FIELDS if field is None else (field,)
-        label = next((row[name] for name in fields if row.get(name) is not None), None)
+        label = _label(row, field)
         file_name = row.get("file_name")
         if not isinstance(file_name, str) or not isinstance(label, str | int):
             wrong.append(f"line {number}")
@@ -76,6 +76,15 @@ def _from_table(table: Path, *, split: str | None, field: str | None) -> list[tu
     refuse(table, wrong, what=what)
     refuse_missing(table, [path for path, _ in pairs])
     return pairs
+
+
+def _label(row: Row, field: str | None) -> object:
+    if field is None:
+        return next((row[name] for name in FIELDS if row.get(name) is not None), None)
+    values = [row.get(field)] if field in row else [row.get(name) for name in field.split("+")]
+    if len(values) == 1 or not all(isinstance(value, str | int) for value in values):
+        return values[0] if len(values) == 1 else None
+    return " ".join(map(str, values))
 
 
 def _from_folders(folder: Path) -> list[tuple[Path, str]]:

@@ -71,7 +71,11 @@ def ranks_within(
         right = ~np.isin(kept[0], short)
         again = _kept(_whole(queries, items, short, alone=alone), MOST)
         assert again is not None
-        kept = tuple(np.concatenate([a[right], b]) for a, b in zip(kept, again, strict=True))
+        queries_of, items_of, scores = (
+            np.concatenate([first[right], second])
+            for first, second in zip(kept, again, strict=True)
+        )
+        kept = queries_of, items_of, scores
     return _ranks(*kept, asked, given, bits=bits, ties=ties, alone=alone)
 
 

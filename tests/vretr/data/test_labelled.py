@@ -54,6 +54,20 @@ def test_a_table(photos: Path) -> None:
         labelled.load(photos)
 
 
+def test_several_columns_make_one_class(photos: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"file_name": f"{colour}_{shape}.jpg", "colour": colour, "shape": shape, "size": 2}
+        for colour, shape in (("red", "line"), ("blue", "circle"), ("red", "circle"))
+    ]
+    write(photos / "labels.jsonl", rows)
+    data = labelled.load(photos, field="shape+colour+size")
+    assert data.names == ["circle blue 2", "circle red 2", "line red 2"]
+    assert data.labels.tolist() == [2, 0, 1]
+    write(photos / "labels.jsonl", [*rows, {"file_name": "red_line.jpg", "shape": "line"}])
+    with pytest.raises(MismatchError, match=r"1 lines without file_name or shape\+colour: line 4"):
+        labelled.load(photos, field="shape+colour")
+
+
 def test_imagenet_sample_and_grocery_in_their_zips(shared_data: Path) -> None:
     sample = labelled.load(shared_data / "imagenet_sample.zip")
     assert (len(sample.paths), len(sample.names)) == (500, 500)
