@@ -31,8 +31,7 @@ def train(config: TrainConfig) -> Run:
         config.data,
         root=config.root,
         label_field=config.label_field,
-        test_classes=config.test_classes,
-        seed=config.seed,
+        test_classes=config.test_classes,  # of the same draw for every seed of the training
     )
     trained, chosen_on = parts(data, config)
     backbone = load_backbone(
