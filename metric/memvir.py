@@ -29,7 +29,8 @@ class MemVir(nn.Module):
 
     The j-th block's labels are shifted by j C, and the unchanged loss runs over all n (1 + j) rows
     and C (1 + j) classes. So there is one block more every gap + 1 steps: this is the paper's
-    curriculum. In eval() and without gradients it is the plain loss and remembers nothing.
+    curriculum. In training all embeddings are unit vectors, but with plain softmax. In eval() and
+    without gradients it is the plain loss and remembers nothing.
 
     The memory and the number of the step are in `state_dict` as plain tensors, and are neither
     parameters nor buffers. Averaging a model's whole state (EMA) would average them: keep the loss

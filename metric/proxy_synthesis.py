@@ -31,7 +31,8 @@ class ProxySynthesis(nn.Module):
     one under another label. In eval() it is the plain loss.
 
     Of ours, as the paper does not say: with plain softmax nothing is normalised; SoftTriple mixes
-    centre k with centre k; behind MemVir only the batch's own rows are mixed.
+    centre k with centre k; SphereFace's factor |x| is 1 in training, as all rows are unit vectors;
+    behind MemVir only the batch's own rows are mixed.
 
     All draws are a function of (seed, number of the step), whatever else draws: processes that see
     the same gathered batch agree, and a resumed training goes on. The number is in `state_dict`.
