@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from metric.loss_names import LOSSES
-from vretr.evaluation.config import known_encoders
+from vretr.evaluation.config import EncoderConfig, known_encoders
+from vretr.ties import Ties
 from vretr.training.config import TrainConfig as CoreConfig
 
 DATA = "A set by name (cub, cars, sop, inshop; with --root), or a folder or zip of labelled photos."
@@ -115,3 +116,45 @@ class TrainConfig(CoreConfig):
         """What was said of the loss."""
         said = {"scale": self.scale, "margin": self.margin}
         return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(EncoderConfig):
+    """Metric learning"""
+
+    data: Annotated[str, DATA, ("cub", "cars", "sop", "inshop")]
+    root: Annotated[Path | None, "Folder or zip where a set given by name lies."] = None
+    split: Annotated[
+        Literal["test", "train", "all"], "Measure on the test classes, the others, or all."
+    ] = "test"
+    label_field: Annotated[
+        str | None, "Column with the class, or several joined with + (default: class_name, label)."
+    ] = None
+    test_classes: Annotated[
+        float, "Share of the classes that is tested, where the data have no split."
+    ] = 0.5
+    allow_shared_classes: Annotated[
+        bool, "Take the data's own split even where train and test share classes."
+    ] = False
+    k: Annotated[
+        tuple[int, ...],
+        "K of Recall@K, repeatable (default: 1, 2, 4, 8; sop 1, 10, 100, 1000; inshop 1, 10, 20, "
+        "40).",
+    ] = ()
+    nmi: Annotated[bool, "Also NMI by k-means, which takes longer than all the rest."] = False
+    seed: Annotated[int, "Of k-means."] = 0
+    ties: Annotated[
+        Ties, "Equal scores: by place in the gallery, or photos of the class last, or first."
+    ] = "index"
+    per_class: Annotated[Path | None, "Write the figures of each class, as CSV."] = None
+    page: Annotated[
+        Path | None, "Write an HTML page: bad and good queries with their nearest neighbours."
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for values with which nothing can be measured."""
+        super().__post_init__()
+        if not 0 < self.test_classes < 1:
+            raise ValueError(f"test_classes is {self.test_classes}, but must lie between 0 and 1")
+        if self.k and min(self.k) < 1:
+            raise ValueError(f"k is {min(self.k)}, but must be at least 1")
