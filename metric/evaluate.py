@@ -1,4 +1,4 @@
-"""How well an encoder tells apart classes that it was not trained on, beside the papers' figures."""
+"""How well an encoder tells unseen classes apart, with the papers' figures beside ours."""
 
 import csv
 import io
