@@ -190,7 +190,7 @@ def test_published_rows() -> None:
         "PS + proxy-anchor (AAAI 2021)": {"recall@1": 0.919},
     }
     assert rows("photos/") == {} == rows("cub", "circle")
-    for table, gain in ((SYNTHESIS, 0.3), (MEMVIR, 0.8)):
+    for table, gain in ((SYNTHESIS, 0.3), (MEMVIR, 0.7)):
         assert all(b - a > gain for sets in table.values() for a, b in sets)
 
 
