@@ -160,6 +160,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _box(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) != 4:
+        raise TypeError("[left, top, width, height] in pixels")
+    return tuple(map(_whole, value))
+
+
 def _several(reader: Callable[[Any], Any]) -> Callable[[Any], Sequence[Any]]:
     """One value or a list of them."""
 
@@ -183,6 +189,8 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "image_weight": _several(_number),
     "not_text_weight": _several(_number),
     "not_image_weight": _several(_number),
+    "mask": _or_none(_path),
+    "mask_box": _or_none(_box),
     "k": _whole,
     "min_score": _or_none(_number_or_auto),
     "filter": _or_none(_text),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vretr.query import Query, Searcher
 
 ASKING, SEARCHING, COMPOSING, SHOWING = "What is asked", "Where", "How", "What comes out"
-COMPOSERS = ("sum", "slerp", "lincir", "image", "text")
+COMPOSERS = ("sum", "slerp", "lincir", "compodiff", "image", "text")
 
 
 def _terms(help: str, metavar: str) -> Any:
@@ -24,6 +24,12 @@ def _terms(help: str, metavar: str) -> Any:
     return typer.Option(
         default_factory=list, help=help, metavar=metavar, rich_help_panel=ASKING, show_default=False
     )
+
+
+def _options(incomplete: str) -> list[str]:
+    from vretr.composers.options import known_options
+
+    return starting(known_options)(incomplete)
 
 
 def query(
@@ -40,6 +46,23 @@ def query(
     image_weight: Annotated[list[float], _terms("Weight of each --image.", "NUMBER")],
     not_text_weight: Annotated[list[float], _terms("Weight of each --not-text.", "NUMBER")],
     not_image_weight: Annotated[list[float], _terms("Weight of each --not-image.", "NUMBER")],
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="The part of the one --image that is to be another: a picture of its size, white "
+            "there. For composers that take masks (compodiff).",
+            metavar="FILE",
+            rich_help_panel=ASKING,
+        ),
+    ] = None,
+    mask_box: Annotated[
+        str | None,
+        typer.Option(
+            help="The same as a box: left, top, width, height in pixels.",
+            metavar="X,Y,W,H",
+            rich_help_panel=ASKING,
+        ),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +100,8 @@ def query(
         typer.Option(
             help="How pictures and words become one query: sum, slerp, lincir, image (the words "
             "count nothing), text (the pictures count nothing), the path of a trained composer's "
-            "run, or lincir:FILE (default: what did best for the index's encoder).",
+            "run (of lincir or compodiff), or lincir:FILE (default: what did best for the index's "
+            "encoder).",
             metavar="NAME",
             autocompletion=starting(COMPOSERS),
             rich_help_panel=COMPOSING,
@@ -98,6 +122,16 @@ def query(
         typer.Option(
             help="The sentence that lincir makes: $ is the picture, {} the words.",
             metavar="SENTENCE",
+            rich_help_panel=COMPOSING,
+        ),
+    ] = None,
+    composer_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What else the composer can be told, repeatable: of compodiff steps, "
+            "guidance-image, guidance-text, eta, seed, samples, mix.",
+            metavar="NAME=VALUE",
+            autocompletion=_options,
             rich_help_panel=COMPOSING,
         ),
     ] = None,
@@ -157,6 +191,8 @@ def query(
         "image_weight": image_weight,
         "not_text_weight": not_text_weight,
         "not_image_weight": not_image_weight,
+        "mask": mask,
+        "mask_box": _box(mask_box),
     }
     rest: dict[str, Any] = {
         "k": k,
@@ -168,6 +204,7 @@ def query(
         "composer": composer,
         "picture_weight": picture_weight,
         "prompt": prompt,
+        "options": composer_option or (),
     }
     if as_json and nul:
         ctx.fail("Give --json or -0, not both.")
@@ -235,6 +272,18 @@ def meter(fit: float | None) -> str:
     """A fit from 0 to 1 as five marks; three and more are filled from FITS on."""
     filled = 0 if fit is None else min(5, int(fit * 6))
     return "●" * filled + "○" * (5 - filled)
+
+
+def _box(given: str | None) -> tuple[int, ...] | None:
+    """--mask-box: four whole numbers."""
+    if given is None:
+        return None
+    try:
+        return tuple(int(number) for number in given.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--mask-box is left,top,width,height in pixels, as in 10,20,100,50, not {given}."
+        ) from None
 
 
 def _least(given: str | None) -> float | str | None:

@@ -53,7 +53,8 @@ class Method:
     composer: str | None = None
     """"module:function"; (encoder, Path | None, *, picture_weight, prompt) -> Composer | None: the
     one in a Run or a file, or, without a path, what is at hand for this encoder. The two settings
-    may be None."""
+    may be None. With `composer_options`, also *, options."""
+    composer_options: str | None = None  # "module:name" of a config dataclass of query options
     commands: Mapping[str, Verb] = field(default_factory=lambda: MappingProxyType({}))
 
 

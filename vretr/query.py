@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vretr import calibration, images
+from vretr import calibration, images, masks
 from vretr.calibration import Scale
 from vretr.composers import (
     Composer,
@@ -31,6 +32,7 @@ from vretr.composers import (
 from vretr.encoders import Encoder, load_encoder
 from vretr.encoders.base import KeepsLengths
 from vretr.errors import MismatchError, UsageError, VretrError
+from vretr.images.masked import Mask, blanked
 from vretr.index import Hit, Index
 from vretr.paths import display
 
@@ -61,6 +63,8 @@ class Query:
     not_image_weight: Sequence[float] = ()
     k: int = 10
     min_score: float | Literal["auto"] | None = None  # auto: only what fits; `vretr.calibration`
+    mask: Path | None = None  # of the one picture: white where it is to be another
+    mask_box: masks.Box | None = None  # or left, top, width, height of that part in pixels
     filter: str | None = None  # glob on the path relative to the index's root, or on the name
     include_self: bool = False  # whether the query photo and its copies may be hits
 
@@ -84,6 +88,8 @@ class Query:
                 raise UsageError("There are no words in one of the texts.")
             if any("\ud800" <= letter <= "\udfff" for letter in words):
                 raise UsageError(f"The text {display(words)} is not UTF-8.")
+        if self.masked:
+            self._check_mask()
         if self.k < 1:
             raise UsageError(f"-k must be at least 1, not {self.k}.")
         if isinstance(self.min_score, str) and self.min_score != AUTO:
@@ -95,6 +101,26 @@ class Query:
     def composed(self) -> bool:
         """Whether pictures and words come together in it."""
         return bool((self.image and self.text) or (self.not_image and self.not_text))
+
+    @property
+    def masked(self) -> bool:
+        """Whether a part of the picture is to be another."""
+        return self.mask is not None or self.mask_box is not None
+
+    def _check_mask(self) -> None:
+        if self.mask is not None and self.mask_box is not None:
+            raise UsageError("Give --mask or --mask-box, not both.")
+        if len(self.image) != 1:
+            raise UsageError(
+                f"A mask belongs to one picture, and there are {len(self.image)}: give one --image."
+            )
+        if self.mask_box is not None and not (
+            len(self.mask_box) == 4 and self.mask_box[2] > 0 and self.mask_box[3] > 0
+        ):
+            raise UsageError(
+                "--mask-box is left,top,width,height in pixels, as in 10,20,100,50, not "
+                f"{','.join(map(str, self.mask_box))}."
+            )
 
     @property
     def weights(self) -> Weights:
@@ -130,6 +156,7 @@ class _Terms:
     negatives: Negatives
     weights: Weights
     itself: frozenset[bytes]
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -149,17 +176,20 @@ class Searcher:
         composer: str | None = None,
         picture_weight: float | None = None,
         prompt: str | None = None,
+        options: Sequence[str] = (),
     ) -> "Searcher":
         """Loads the encoder of an index, and a composer by its name.
 
         Args:
             composer: None: the one that did best for this encoder (`default_composer`).
-            picture_weight, prompt: see `load_composer`.
+            picture_weight, prompt, options: see `load_composer`.
 
         Raises:
             MismatchError: that encoder is not here, or something else goes by its name.
             UsageError: no such composer.
         """
+        if composer is None and options:
+            raise UsageError("--composer-option belongs to a --composer: name it.")
         try:
             encoder = load_encoder(index.encoder)
         except UsageError as problem:
@@ -168,7 +198,9 @@ class Searcher:
         if composer is None:
             found, choice = default_composer(encoder, picture_weight=picture_weight, prompt=prompt)
             return cls(index, encoder, found, choice)
-        asked = load_composer(composer, encoder, picture_weight=picture_weight, prompt=prompt)
+        asked = load_composer(
+            composer, encoder, picture_weight=picture_weight, prompt=prompt, options=options
+        )
         return cls(index, encoder, asked)
 
     def answer(self, query: Query, *, fits: bool = False) -> list[Hit]:
@@ -250,7 +282,8 @@ class Searcher:
             near = [self.index.vector_of(hit.digest) for hit in hits[: calibration.NEAREST]]
             photos = np.stack([vector for vector in near if vector is not None])
             beside = len(term.references) > 0
-            few = beside and getattr(self.composer, "reads_together", True)
+            summed = isinstance(self.composer, WeightedSum) and not beside
+            few = getattr(self.composer, "reads_together", True) and not summed
             scores = self._in_their_place(phrases, term, few=few) @ photos.T
             rank = 1 if few else calibration.RANK
             if (scale := Scale.of_words(scores, beside=beside, rank=rank)) or not beside:
@@ -273,6 +306,7 @@ class Searcher:
             [[phrase] * len(term.texts) for phrase in asked],
             [negatives] * count,
             weights=[term.weights] * count,
+            **({} if term.mask is None else {"masks": [term.mask] * count}),
         )
 
     @cached_property
@@ -286,13 +320,33 @@ class Searcher:
                 "picture, or make an index with an encoder that reads words (`vretr encoders`)."
             )
         wanted, unwanted = _found(query.image, photos), _found(query.not_image, photos)
+        references, mask = self._stack(wanted), None
+        if query.masked:
+            references, mask = self._masked(query)
         return _Terms(
-            references=self._stack(wanted),
+            references=references,
             texts=query.text,
             negatives=Negatives(self._stack(unwanted), query.not_text),
             weights=query.weights,
             itself=frozenset(() if query.include_self else (photo.digest for photo in wanted)),
+            mask=mask,
         )
+
+    def _masked(self, query: Query) -> tuple[Vectors, Mask]:
+        """The vector [1, dim] of the query's one picture without the masked part, and the mask."""
+        if not getattr(self.composer, "reads_masks", False):
+            raise UsageError(
+                f"The composer {self.composer.name} has no use for a mask: --composer takes a run "
+                "of one that has, as of `vretr train compodiff`."
+            )
+        (path,), seen = query.image, self.encoder.preprocessing
+        picture = images.open(path, target=seen.target)
+        if isinstance(picture, images.Unreadable):
+            raise _unreadable(picture)
+        given = query.mask if query.mask is not None else cast(masks.Box, query.mask_box)
+        mask = masks.mask_of(picture, path, seen, given)
+        pixels = blanked(seen.pixels(picture), mask, seen)[None].transpose(0, 3, 1, 2)
+        return self._vectors(pixels), mask
 
     def _stack(self, photos: Sequence[_Photo]) -> Vectors:
         rows = [photo.vector for photo in photos]
@@ -300,12 +354,14 @@ class Searcher:
 
     def _compose(self, terms: Sequence[_Terms]) -> list[Vectors | VretrError]:
         """One vector a query; a composer that refuses one of several is asked for each alone."""
+        given = [term.mask for term in terms]
         try:
             vectors = self.composer.compose_batch(
                 [term.references for term in terms],
                 [term.texts for term in terms],
                 [term.negatives for term in terms],
                 weights=[term.weights for term in terms],
+                **({"masks": given} if any(mask is not None for mask in given) else {}),
             )
         except UsageError as problem:
             if len(terms) == 1:
@@ -346,7 +402,7 @@ class Searcher:
                 photos[path] = _Photo(digest, vector)
         return photos
 
-    def _vectors(self, pictures: "Sequence[Image]") -> Vectors:
+    def _vectors(self, pictures: "Sequence[Image] | NDArray[np.uint8]") -> Vectors:
         """Vectors [B, dim], as long as the tower makes them where the composer reads lengths."""
         if getattr(self.composer, "reads_lengths", False) and isinstance(
             self.encoder, KeepsLengths

@@ -382,4 +382,4 @@ def test_no_torch_for_a_query(home: Path, tiny: dict[str, str]) -> None:
 
 
 def test_composers_in_help_are_those_that_there_are() -> None:
-    assert set(COMPOSERS) == {*BASELINES, "lincir"}
+    assert set(COMPOSERS) == {*BASELINES, "lincir", "compodiff"}

@@ -198,3 +198,56 @@ def test_nothing_asked_is_nothing_answered(searcher: Searcher) -> None:
 def test_the_encoder_of_an_index_must_be_here(index: Index) -> None:
     with pytest.raises(MismatchError, match="light"):
         Searcher.of(index)
+
+
+class Masking(WeightedSum):
+    """Takes masks, and remembers them."""
+
+    reads_masks = True
+
+    def compose_batch(self, references, texts, negatives=None, *, weights=None, masks=None):
+        self.masks = masks
+        return super().compose_batch(references, texts, negatives, weights=weights)
+
+
+def test_a_mask_reaches_the_composer_and_the_picture(index: Index, photos: Path) -> None:
+    encoder = Light()
+    composer = Masking(encoder)
+    searcher = Searcher(index, encoder, composer)
+    photo = photos / "red_circle.jpg"  # 160 x 120, the circle in the middle
+    hits = searcher.answer(Query(image=[photo], mask_box=(40, 20, 80, 80)))
+    (mask,) = composer.masks
+    assert mask.shape == (32, 32) and mask[10:20, 10:20].all() and not mask[:, :7].any()
+    assert photo not in [hit.path for hit in hits]  # it is still no answer to itself
+    both = [Query(image=[photo]), Query(image=[photo], mask_box=(40, 20, 80, 80))]
+    plain, masked = searcher.answer_all(both)
+    assert composer.masks[0] is None and composer.masks[1] is not None
+    assert names(masked) == names(hits) and plain != masked
+    Image.new("L", (160, 120)).save(black := photos.parent / "black.png")
+    wrong, right = searcher.answer_all([Query(image=[photo], mask=black), both[0]])
+    assert "black all over" in str(wrong) and names(right) == names(plain)
+
+
+def test_a_composer_without_masks_says_so(searcher: Searcher, photos: Path) -> None:
+    with pytest.raises(UsageError, match="sum has no use for a mask"):
+        searcher.answer(Query(image=[photos / "red_circle.jpg"], mask_box=(0, 0, 9, 9)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"text": ["a"], "mask_box": (0, 0, 1, 1)}, "there are 0: give one --image"),
+        ({"image": [Path("a")] * 2, "mask": Path("m")}, "there are 2"),
+        ({"image": [Path("a")], "mask": Path("m"), "mask_box": (0, 0, 1, 1)}, "not both"),
+        ({"image": [Path("a")], "mask_box": (0, 0, 0, 1)}, "left,top,width,height"),
+        ({"image": [Path("a")], "mask_box": (0, 0, 1)}, "left,top,width,height"),
+    ],
+)
+def test_what_is_no_masked_query(fields: dict, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Query(**fields)
+
+
+def test_options_need_a_composer(index: Index) -> None:
+    with pytest.raises(UsageError, match="belongs to a --composer"):
+        Searcher.of(index, options=["steps=3"])

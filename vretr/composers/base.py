@@ -39,7 +39,9 @@ class Composer(Protocol):
 
     A composer may also have: `reads_lengths`, it wants pictures as long as the image tower makes
     them (`project_images`); `reads_together`, it reads words anew for every picture; `is_default`,
-    it did better than the sum on validation data; `settings`, what its figures depend on.
+    it did better than the sum on validation data; `settings`, what its figures depend on;
+    `reads_masks`, `compose_batch` also takes `masks`, one or None a query: bool [S, S] over what
+    the encoder sees of its one picture, true where that is grey and is to be another.
     """
 
     @property

@@ -1,8 +1,10 @@
 """From a name to a composer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vretr.composers.base import Composer
+from vretr.composers.options import parsed
 from vretr.composers.sums import PICTURE_WEIGHT, SLERP_WEIGHT, Slerp, WeightedSum
 from vretr.encoders.base import Encoder
 from vretr.errors import MismatchError, UsageError
@@ -14,7 +16,12 @@ BASELINES = {"image": 1.0, "text": 0.0, "sum": PICTURE_WEIGHT, "slerp": SLERP_WE
 
 
 def load_composer(
-    name: str, encoder: Encoder, *, picture_weight: float | None = None, prompt: str | None = None
+    name: str,
+    encoder: Encoder,
+    *,
+    picture_weight: float | None = None,
+    prompt: str | None = None,
+    options: Sequence[str] = (),
 ) -> Composer:
     """The composer of that name.
 
@@ -23,12 +30,15 @@ def load_composer(
             (`lincir`); METHOD:FILE, for what it reads from a file; or a Run by its path.
         picture_weight: share of the pictures' own vectors; None: the composer's default.
         prompt: the sentence, of a composer that puts pictures into one.
+        options: what else the method's composer can be told, each as NAME=VALUE.
 
     Raises:
-        UsageError: there is no such composer, or it takes no picture weight or no prompt.
+        UsageError: there is no such composer, or it takes no such setting.
         MismatchError: the Run or file is no composer, or one for another encoder.
     """
     if name in BASELINES:
+        if options:
+            raise UsageError(f"The composer {name} has no options: leave out {options[0]}.")
         return _baseline(name, encoder, picture_weight, prompt)
     method, colon, file = name.partition(":")
     if method in (known := _composing()):  # a folder of that name is ./NAME
@@ -42,7 +52,9 @@ def load_composer(
             f"There is no composer {name!r} and no Run of that path; "
             f"{near(name, [*BASELINES, *known])}"
         )
-    composer = _made(found, encoder, path, picture_weight=picture_weight, prompt=prompt)
+    composer = _made(
+        found, encoder, path, picture_weight=picture_weight, prompt=prompt, options=options
+    )
     if composer is None:
         raise UsageError(
             f"{found.name} has nothing at hand for {encoder.name}: train it, and give the Run's "
@@ -105,6 +117,14 @@ def _made(
     *,
     picture_weight: float | None,
     prompt: str | None,
+    options: Sequence[str] = (),
 ) -> Composer | None:
     assert method.composer is not None
-    return thing(method.composer)(encoder, path, picture_weight=picture_weight, prompt=prompt)
+    further = {}
+    if method.composer_options is not None:
+        further["options"] = parsed(options, thing(method.composer_options))
+    elif options:
+        raise UsageError(f"The composer {method.name} has no options: leave out {options[0]}.")
+    return thing(method.composer)(
+        encoder, path, picture_weight=picture_weight, prompt=prompt, **further
+    )

@@ -25,14 +25,14 @@ from vretr import images
 from vretr.data.sources import refuse_unreadable
 from vretr.encoders.base import Encoder, KeepsLengths
 from vretr.errors import UsageError
-from vretr.images import Preprocessing, Region
+from vretr.images import Masked, Preprocessing, Region
 from vretr.paths import atomic_write, home
 from vretr.progress import Bar, progress
 
 log = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
-Picture = str | Path | Region
+Picture = str | Path | Region | Masked
 Input = TypeVar("Input")
 
 SHARD = 2048  # inputs a file: what an interruption can cost at most
@@ -53,7 +53,7 @@ def image_features(
 
     Args:
         pictures: paths (plain strings for a hundred thousand of them: a `Path` costs more than what
-            is done with it here), or regions of pictures.
+            is done with it here), regions of pictures, or pictures with a box that is not shown.
         variant: how the encoder computes, for the cache's key.
         preprocessing: another one than the encoder's own; of the same size.
         raw: as long as the image tower makes them, instead of unit length.
@@ -75,7 +75,7 @@ def image_features(
     def encode(shard: Sequence[Picture]) -> Iterator[Vectors]:
         unreadable: list[images.Unreadable] = []
         batches = images.batches(
-            [each if isinstance(each, Region) else Path(folder, each) for each in shard],
+            [each if isinstance(each, Region | Masked) else Path(folder, each) for each in shard],
             preprocessing or encoder.preprocessing,
             batch_size=batch_size,
             workers=workers,
@@ -143,9 +143,11 @@ def _state(folder: str, picture: Picture) -> bytes:
     path = os.fspath(picture)
     if not path.startswith("/"):
         path = os.path.join(folder, path)
-    part = (
-        f"{picture.box} {picture.dilation} {picture.growth}" if isinstance(picture, Region) else ""
-    )
+    part = ""
+    if isinstance(picture, Region):
+        part = f"{picture.box} {picture.dilation} {picture.growth}"
+    elif isinstance(picture, Masked):
+        part = f"masked {picture.box}"
     try:
         status = os.stat(path)
     except OSError:

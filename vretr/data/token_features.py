@@ -22,7 +22,7 @@ Half = NDArray[np.float16]
 
 
 class TokenFeatures:
-    """The states of N texts, in files of `SHARD` texts; `features[rows]` reads what is asked for."""
+    """The states of N texts, in files of `SHARD` texts; `features[rows]` reads some of them."""
 
     def __init__(self, parts: Sequence[Half]) -> None:
         self._parts = parts  # each [SHARD or fewer, L, W]

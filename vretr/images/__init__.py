@@ -8,6 +8,7 @@ What cannot be read comes back as a value (`Unreadable`), never as an exception 
 
 from vretr.images.decode import MAX_PIXELS, open
 from vretr.images.files import File, Unreadable, digest
+from vretr.images.masked import Masked
 from vretr.images.preprocessing import Preprocessing
 from vretr.images.region import Region
 from vretr.images.stream import Batch, batches
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_PIXELS",
     "Batch",
     "File",
+    "Masked",
     "Preprocessing",
     "Region",
     "Unreadable",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vretr.images.decode import decode
 from vretr.images.files import File, Unreadable, open_regular, why
+from vretr.images.masked import Masked, blanked
 from vretr.images.preprocessing import Preprocessing
 from vretr.images.region import Region
 from vretr.images.worker import TIMEOUT, Worker
@@ -41,7 +42,7 @@ class Batch:
 
 
 def batches(
-    paths: Iterable[Path | Region],
+    paths: Iterable[Path | Region | Masked],
     preprocessing: Preprocessing,
     *,
     batch_size: int = 32,
@@ -76,7 +77,7 @@ def batches(
             )
 
 
-def load_pixels(path: Path | Region, preprocessing: Preprocessing) -> Loaded | Unreadable:
+def load_pixels(path: Path | Region | Masked, preprocessing: Preprocessing) -> Loaded | Unreadable:
     """One file or a part of it -> what is known of the file, and the pixels, uint8 [S, S, 3]."""
     opened = open_regular(Path(path))
     if isinstance(opened, Unreadable):
@@ -94,6 +95,8 @@ def load_pixels(path: Path | Region, preprocessing: Preprocessing) -> Loaded | U
             if isinstance(image, Unreadable):
                 return image
             pixels = preprocessing.pixels(part.cut(image) if part else image)
+            if isinstance(path, Masked):
+                pixels = blanked(pixels, path.mask(preprocessing.size), preprocessing)
         except (OSError, MemoryError) as error:
             return opened.unreadable(why(error))
     return File(opened.path, opened.size, opened.mtime_ns, digest), pixels

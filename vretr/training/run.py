@@ -201,6 +201,7 @@ class Run:
         card: Card,
         metrics: Mapping[str, float],
         pictures: Sequence[tuple[str, "Image"]] = (),
+        about: Mapping[str, Any] | None = None,
     ) -> "Run":
         """Writes model.safetensors, card.md, report.html and the figures into run.json.
 
@@ -209,19 +210,21 @@ class Run:
             card: what a reader of the weights must know.
             metrics: figures by their field-standard names.
             pictures: (caption, picture) pairs for the report.
+            about: what else the weights cannot be used without, as plain values.
         """
         if not _is_main_process():
             return self
         from vretr.report import run_page
         from vretr.training.checkpoints import write
 
-        about = {**self.about, "metrics": {name: float(value) for name, value in metrics.items()}}
-        run = Run(self.folder, about)
-        write(run.weights, model.state_dict(), about)
-        run._write("card.md", _card(card, about))
+        figures = {name: float(value) for name, value in metrics.items()}
+        whole = {**self.about, **(about or {}), "metrics": figures}
+        run = Run(self.folder, whole)
+        write(run.weights, model.state_dict(), whole)
+        run._write("card.md", _card(card, whole))
         config = (run.folder / "config.toml").read_text(encoding="utf-8")
-        run._write("report.html", run_page(about, config, run.metrics(), pictures))
-        run._write("run.json", json.dumps(about, indent=2) + "\n")
+        run._write("report.html", run_page(whole, config, run.metrics(), pictures))
+        run._write("run.json", json.dumps(whole, indent=2) + "\n")
         return run
 
     def _write(self, name: str, text: str) -> None:
