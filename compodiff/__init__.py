@@ -23,6 +23,7 @@ METHOD = Method(
     evaluate=Verb("compodiff.evaluate:evaluate", "compodiff.config:EvalConfig"),
     load="compodiff.files:load",
     composer="compodiff.files:composer",
+    composer_options="compodiff.config:ComposerOptions",
     commands=MappingProxyType(
         {
             "build-triplets": Verb(
