@@ -16,21 +16,21 @@ class Attention(Pool):
 
     needs_training = True
 
-    def __init__(self, width: int, *, heads: int | None = None, queries: int | None = None) -> None:
+    def __init__(self, width: int, *, heads: int | None = None, own_heads: int | None = None) -> None:
         """Makes it at random.
 
         Args:
             width: channels.
             heads: of the attention before it; where there is none, heads of 64 channels, or one.
-            queries: heads of its own, instead.
+            own_heads: so many, instead.
 
         Raises:
             UsageError: heads that do not divide the width.
         """
         super().__init__(width)
-        self.heads = queries or heads or (width // 64 if width % 64 == 0 else 1)
+        self.heads = own_heads or heads or (width // 64 if width % 64 == 0 else 1)
         if self.heads < 1 or width % self.heads:
-            raise UsageError(f"queries is {self.heads}, but must divide the {width} channels.")
+            raise UsageError(f"own_heads is {self.heads}, but must divide the {width} channels.")
         self.query = nn.Parameter(torch.randn(self.heads, width // self.heads) * 0.02)
         self.norm = nn.LayerNorm(width)
         self.keys_values = nn.Linear(width, 2 * width)

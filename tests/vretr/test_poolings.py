@@ -88,7 +88,7 @@ def test_what_is_no_pooling_is_refused(text: str, says: str) -> None:
         ("gem:p=nan", "p is nan"),
         ("gem:p=21", "p is 21.0"),
         ("gem:eps=0", "eps is 0.0"),
-        ("attention:queries=5", "queries is 5"),
+        ("attention:own_heads=5", "own_heads is 5"),
     ],
 )
 def test_impossible_options_are_refused(text: str, says: str) -> None:
