@@ -16,7 +16,9 @@ class Attention(Pool):
 
     needs_training = True
 
-    def __init__(self, width: int, *, heads: int | None = None, own_heads: int | None = None) -> None:
+    def __init__(
+        self, width: int, *, heads: int | None = None, own_heads: int | None = None
+    ) -> None:
         """Makes it at random.
 
         Args:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.vretr.encoders.tiny import tiny_clip
+from tests.vretr.encoders.tiny import MODEL, tiny_clip
 from vretr.encoders import load_encoder, unit
 from vretr.encoders.backbones import load_backbone
 from vretr.encoders.pixels import uint8_pixels
@@ -88,6 +88,14 @@ def test_what_a_tower_does_not_have_is_refused(name: str, says: str) -> None:
     encoder = load_encoder(name, device="cpu")
     with pytest.raises(UsageError, match=says):
         _ = encoder.identity
+
+
+def test_a_tower_whose_patches_are_gone_is_refused(tmp_path: Path) -> None:
+    by_attention = {"attentional_pool": True, "attn_pooler_queries": 4, "attn_pooler_heads": 2}
+    folder = tiny_clip(tmp_path, vision_cfg=MODEL["vision_cfg"] | by_attention)
+    encoder = load_encoder(f"local-dir:{folder}+gem", device="cpu")
+    with pytest.raises(UsageError, match="by attention"):
+        encoder.encode_images(np.zeros((1, 3, 32, 32), np.uint8))
 
 
 def test_a_tower_to_train_is_named_without_a_pooling() -> None:
