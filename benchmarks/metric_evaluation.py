@@ -5,11 +5,11 @@
 `sop` has the size of Stanford Online Products' test set, 60,502 vectors of 512 numbers in 11,316
 classes; the product is multiplied in blocks of 128 MiB of scores, and nothing is done with it.
 `pml` is pytorch-metric-learning's AccuracyCalculator (precision@1, R-precision and MAP@R; k =
-"max_bin_count", without NMI and AMI) on 20,000 vectors, in classes of 5 and of 100. The figures must
-agree to 1e-5, or it stops: scores closer than 1e-6 are level here, and in an order of noise there.
-In every round all of them take turns; medians are shown, and of the ratios within a round, with the
-least and the largest. Seconds of processor time stand beside: they hang less on what else the
-machine does.
+"max_bin_count", without NMI and AMI) on 20,000 vectors, in classes of 5 and of 100. The figures
+must agree to 1e-5, or it stops: scores closer than 1e-6 are level here, and in an order of noise
+there. In every round all of them take turns; medians are shown, and of the ratios within a round,
+with the least and the largest. Seconds of processor time stand beside: they hang less on what else
+the machine does.
 """
 
 import argparse
