@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Average = Literal["arithmetic", "geometric", "max"]
 
-ROUNDS = 20  # of k-means, faiss's own default is 25
+ROUNDS = 25  # of k-means; faiss's own number
 
 
 def clusters(vectors: NDArray[np.float32], count: int, *, seed: int = 0) -> NDArray[np.int64]:

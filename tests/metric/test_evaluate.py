@@ -78,7 +78,7 @@ def test_one_that_sees_the_classes_is_perfect(photos: Path) -> None:
         "identity": "seen",
         "precision": "auto",
         "ties": "index",
-        "k_means": "faiss, all vectors, 20 rounds, seed 0",
+        "k_means": "faiss, all vectors, 25 rounds, seed 0",
     }
     assert report.published == {} and report.split == "test"
     assert json.loads(json.dumps(report.to_dict())) == report.to_dict()
