@@ -94,8 +94,8 @@ def show(arm: str, found: list[dict[str, float]]) -> None:
     cells = []
     for name in found[0]:
         values = [one[name] * (1 if name.startswith("p ") else 100) for one in found]
-        spread = statistics.stdev(values) if len(values) > 1 else math.nan
-        cells.append(f"{name} {statistics.mean(values):.2f} ± {spread:.2f}")
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        cells.append(f"{name} {statistics.mean(values):.2f}{spread}")
     print(f"{arm:16} " + "; ".join(cells), flush=True)
 
 

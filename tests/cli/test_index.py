@@ -320,7 +320,8 @@ def test_poolings_do_not_mix(vretr: Callable[..., Any], build: Build, tiny: Env)
     assert counts(first) == expect(12, new=12), first.err
     assert counts(build("photos", "--json")) == expect(12, unchanged=12)
     assert counts(build("photos", "--pooling", "ggem:p=4", "--json")) == expect(12, unchanged=12)
-    found = vretr("query", "--image", "photos/red_line.jpg", "-k", "1", env=tiny)
+    asked = ("query", "--image", "photos/red_line.jpg", "--include-self", "-k", "1")
+    found = vretr(*asked, env=tiny)
     assert (found.code, found.out) == (0, "photos/red_line.jpg\n"), found.err
     words = vretr("query", "--text", "red", env=tiny)
     assert (words.code, words.out) == (2, "")
