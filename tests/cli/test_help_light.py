@@ -39,6 +39,13 @@ LINES = (
     ["eval", "lincir", "--help"],
     ["lincir-export", "--help"],
     ["detect-lines", "--help"],
+    ["train", "metric", "--help"],
+    ["eval", "metric", "--help"],
+    ["train", "pooling", "--help"],
+    ["eval", "pooling", "--help"],
+    ["train", "compodiff", "--help"],
+    ["eval", "compodiff", "--help"],
+    ["build-triplets", "--help"],
 )
 
 
