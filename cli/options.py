@@ -70,7 +70,7 @@ def _parameter(field: "Field[Any]", hint: Any, *, panel: str) -> inspect.Paramet
     if ARGUMENT in marks or PATHS in marks:
         info = typer.Argument(metavar="PATH" if PATHS in marks else None, **settings)
     else:
-        name = "--" + field.name.replace("_", "-")
+        name = "--" + field.name.rstrip("_").replace("_", "-")  # from_ is --from
         names = [f"{name}/--no-{name[2:]}" if kind is bool else name]
         info = typer.Option(*names, rich_help_panel=panel, **settings)
     default = _default(field)
@@ -120,7 +120,9 @@ def read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} cannot be read as TOML: {problem}") from problem
     ours = ("config", "json", "null")
     known = [p.name for p in ctx.command.params if p.expose_value and p.name not in ours]
-    named = {key.replace("-", "_"): value for key, value in values.items()}
+    reserved = {name.rstrip("_"): name for name in known if name and name.endswith("_")}
+    spelled = {key: key.replace("-", "_") for key in values}
+    named = {reserved.get(spelled[key], spelled[key]): value for key, value in values.items()}
     for key in named:
         if key not in known:
             raise typer.BadParameter(
