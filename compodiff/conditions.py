@@ -119,7 +119,7 @@ class Trained:
 
     def said(self) -> dict[str, Any]:
         """As plain values, for the header of a file."""
-        return asdict(self)
+        return asdict(self) | {"tasks": [*self.tasks], "guidance": [*self.guidance]}
 
     @property
     def without_text(self) -> bool:

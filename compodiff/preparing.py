@@ -1,8 +1,10 @@
 """From photos, captions and triplets to `Samples`: all is encoded once, then kept on disk."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from vretr.data import captions, triplets
 from vretr.data.captions import Captioned
 from vretr.data.features import Picture, image_features, text_features
 from vretr.data.sources import folder_of
-from vretr.data.triplets import Triplet
+from vretr.data.triplets import Gallery, Triplet
 from vretr.encoders import Encoder
 from vretr.errors import MismatchError, UsageError
 from vretr.images import Masked
@@ -47,10 +49,11 @@ class Sources:
         MismatchError: something is missing or malformed, or nothing is left.
         """
         found, texts = ours.load(config.triplets, config.root)
+        found = [_resolved(one) for one in found]
         held: list[Triplet] = []
         among: list[Path] = []
         if config.validation is not None:
-            held = triplets.load(config.validation, root=config.root)
+            held = [_resolved(one) for one in triplets.load(config.validation, root=config.root)]
             among = triplets.pictures(held)
             if found and (both := {*among} & {*_named(found)}):
                 raise MismatchError(
@@ -72,6 +75,23 @@ class Sources:
             )
         photos = [*_photos(config.photos)] if config.photos is not None and not alone else []
         return cls(found, texts, held, among, captioned, photos)
+
+
+def _resolved(triplet: Triplet) -> Triplet:
+    targets = tuple(map(_real, triplet.targets))
+    gallery = triplet.gallery and _resolved_gallery(triplet.gallery)
+    return Triplet(_real(triplet.reference), triplet.text, targets, gallery)
+
+
+@cache
+def _resolved_gallery(gallery: Gallery) -> Gallery:
+    return Gallery(tuple(map(_real, gallery.paths)))
+
+
+@cache
+def _real(path: Path) -> Path:
+    """A path that is the same for the same photo, whatever file names it."""
+    return Path(os.path.realpath(path))
 
 
 def _named(found: Sequence[Triplet]) -> list[Path]:
@@ -137,20 +157,22 @@ def _tasks(config: TrainConfig, sources: Sources, shelf: _Shelf) -> dict[str, Ta
     for each in sources.texts:
         reference, target = shelf.picture((each.reference,)), shelf.picture((each.target,))
         tasks["triplet"].add(reference, shelf.text(each.text), [target])
-    seen = [(photo.path, photo.captions) for photo in sources.captioned if photo.path not in out]
-    seen += [(path, ("",)) for path in sources.photos if path not in out]
+    seen = [(_real(photo.path), photo.captions) for photo in sources.captioned]
+    seen += [(_real(path), ("",)) for path in sources.photos]
     boxes = iter(random_boxes(len(seen) * config.boxes, config.seed))
     draws = np.random.default_rng(config.seed)
-    for path, said in seen:
+    for path, captions_of in seen:
+        if path in out:
+            continue
         whole = shelf.picture(str(path))
-        for words in said:
+        for words in captions_of:
             if words:
                 tasks["t2i"].add(NONE, shelf.text(words), [whole])
         if not config.mix_mask:
             continue
         for _ in range(config.boxes):
             box = next(boxes)
-            words = said[draws.integers(len(said))]
+            words = captions_of[draws.integers(len(captions_of))]
             masked = shelf.picture(Masked(str(path), box))
             tasks["mask"].add(masked, shelf.text(words), [whole])
             tasks["mask"].boxes.append(box)

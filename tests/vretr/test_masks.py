@@ -72,5 +72,5 @@ def test_what_is_no_mask(picture: Path, tmp_path: Path, given, sentence: str) ->
 
 def test_a_file_that_is_no_picture(picture: Path, tmp_path: Path) -> None:
     (tmp_path / "m.png").write_text("no")
-    with pytest.raises(VretrError, match="The mask .* cannot be read"):
+    with pytest.raises(VretrError, match=r"The mask .* cannot be read"):
         found(picture, tmp_path / "m.png")
