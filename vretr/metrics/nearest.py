@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vretr.metrics.counting import Indices, Row
 from vretr.metrics.measures import UNRANKED, Ranks
 from vretr.ties import Ties
 
 SCALE = np.float32(2**20)  # a power of two: scaling by it is exact
-MOST = 2**25  # items that may be kept, 8 bytes each; sorting and counting takes five times that
+MOST = 2**25  # items that may be kept, 8 bytes each; sorting and counting takes three times that
 
 _MEMORY = 2**27  # bytes of the block of scores
 _AT_ONCE = 32  # rows of it that are looked at together, to stay in the processor's cache
@@ -52,31 +51,56 @@ def ranks_within(
     Returns:
         None where it does not pay: vectors longer than 1, or too many items to keep.
     """
-    bits = len(items).bit_length()
-    fits = len(queries).bit_length() + bits + _SCORE_BITS + 2 < 64
+    keys_of = _Keys(asked, given, len(items).bit_length(), ties)
     longest = max(float(np.einsum("nd,nd->n", some, some).max()) for some in (queries, items))
-    if not fits or longest > 1.01:
+    if not keys_of.fit or longest > 1.01:
         return None
     bounds = _bounds(queries, items, depth + alone)
     if bounds is None:
         return None
-    kept = _kept(_scored(queries, items, bounds, alone=alone), MOST)
-    if kept is None:
+    keys = _kept(_scored(queries, items, bounds, keys_of, alone=alone))
+    if keys is None:
         return None
-    counts = np.bincount(kept[0], minlength=len(queries))
-    short = np.flatnonzero((counts < min(depth, len(items) - alone)) & np.isfinite(bounds))
+    enough = np.diff(keys_of.starts(keys)) >= min(depth, len(items) - alone)
+    short = np.flatnonzero(~enough & np.isfinite(bounds))
     if len(short):  # the sample has misled
         if len(short) * len(items) > MOST:
             return None
-        right = ~np.isin(kept[0], short)
-        again = _kept(_whole(queries, items, short, alone=alone), MOST)
+        again = _kept(_whole(queries, items, short, keys_of, alone=alone))
         assert again is not None
-        queries_of, items_of, scores = (
-            np.concatenate([first[right], second])
-            for first, second in zip(kept, again, strict=True)
-        )
-        kept = queries_of, items_of, scores
-    return _ranks(*kept, asked, given, bits=bits, ties=ties, alone=alone)
+        misled = np.zeros(len(queries), dtype=bool)
+        misled[short] = True
+        keys = np.concatenate([keys[~misled[keys >> keys_of.shift]], again])
+        keys.sort()
+    return _ranks(keys, keys_of, alone=alone)
+
+
+class _Keys:
+    """Query, score, tie rule, item and relevance in one number: sorted, they are ranked."""
+
+    def __init__(self, asked: Indices, given: Indices, bits: int, ties: Ties) -> None:
+        self.asked, self.given, self.bits, self.ties = asked, given, bits, ties
+        self.shift = bits + _SCORE_BITS + 2
+
+    @property
+    def fit(self) -> bool:
+        return len(self.asked).bit_length() + self.shift < 64
+
+    def of(self, query: Indices, item: Indices, score: Indices) -> Indices:
+        relevant = self.asked[query] == self.given[item]
+        keys = (query << _SCORE_BITS) + (2 ** (_SCORE_BITS - 1) - score)
+        keys <<= 1
+        if self.ties != "index":
+            keys += relevant == (self.ties == "pessimistic")
+        keys <<= self.bits
+        keys += item
+        keys <<= 1
+        keys += relevant
+        return keys
+
+    def starts(self, keys: Indices) -> Indices:
+        """Where each query's sorted keys start, [Q + 1]."""
+        return np.searchsorted(keys, np.arange(len(self.asked) + 1) << self.shift)
 
 
 def _bounds(queries: Row, items: Row, depth: int) -> Row | None:
@@ -93,18 +117,17 @@ def _bounds(queries: Row, items: Row, depth: int) -> Row | None:
     if place >= size:
         return np.full(len(queries), _NONE)
     sample = items[np.random.default_rng(0).choice(len(items), size, replace=False)]
-    parts = [
-        np.partition(scores, size - place)[:, size - place]
-        for _, scores in _products(queries, sample, alone=False)
-    ]
+    parts = []
+    for _, scores in _products(queries, sample, alone=False):
+        scores.partition(size - place)
+        parts.append(scores[:, size - place].copy())
     return np.concatenate(parts)
 
 
-Kept = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]  # queries, items, scores
-
-
-def _scored(queries: Row, items: Row, bounds: Row, *, alone: bool) -> Iterator[Kept]:
-    """What reaches its query's bound, block by block."""
+def _scored(
+    queries: Row, items: Row, bounds: Row, keys: _Keys, *, alone: bool
+) -> Iterator[Indices]:
+    """Keys of what reaches its query's bound, block by block."""
     for start, scores in _products(queries, items, alone=alone):
         first = start if alone else 0  # of the items
         for row in range(0, len(scores), _AT_ONCE):
@@ -113,21 +136,23 @@ def _scored(queries: Row, items: Row, bounds: Row, *, alone: bool) -> Iterator[K
             if alone:
                 np.fill_diagonal(part[:, row:], np.nan)  # reaches nothing
             query, item, found = _reached(part, bounds[here : here + len(part), None])
-            yield query + np.int32(here), item + np.int32(first), found
+            yield keys.of(query + here, item + first, found)
             if alone:  # the other way round, with the items after this block
                 after = start + len(scores)
                 item, query, found = _reached(part[:, len(scores) :], bounds[None, after:])
-                yield query + np.int32(after), item + np.int32(here), found
+                yield keys.of(query + after, item + here, found)
 
 
-def _whole(queries: Row, items: Row, numbers: Indices, *, alone: bool) -> Iterator[Kept]:
-    """All items for some of the queries."""
+def _whole(
+    queries: Row, items: Row, numbers: Indices, keys: _Keys, *, alone: bool
+) -> Iterator[Indices]:
+    """Keys of all items for some of the queries."""
     for start, scores in _products(queries[numbers], items, alone=False):
         part = numbers[start : start + len(scores)]
         if alone:
             scores[np.arange(len(part)), part] = np.nan
         query, item, found = _reached(scores, _NONE)
-        yield part[query].astype(np.int32), item, found
+        yield keys.of(part[query], item, found)
 
 
 def _products(queries: Row, items: Row, *, alone: bool) -> Iterator[tuple[int, Row]]:
@@ -148,53 +173,33 @@ def _products(queries: Row, items: Row, *, alone: bool) -> Iterator[tuple[int, R
         yield start, out
 
 
-def _reached(scores: Row, bounds: Any) -> Kept:
-    flat = np.flatnonzero(scores >= bounds)
-    row, column = np.divmod(flat.astype(np.int32), np.int32(scores.shape[1]))
-    return row, column, scores[row, column].astype(np.int32)
+def _reached(scores: Row, bounds: Any) -> tuple[Indices, Indices, Indices]:
+    """Rows, columns and scores."""
+    place = np.flatnonzero(scores >= bounds)
+    row = place // max(1, scores.shape[1])
+    column = place - row * scores.shape[1]
+    return row, column, scores[row, column].astype(np.int64)
 
 
-def _kept(parts: Iterator[Kept], most: int) -> Kept | None:
+def _kept(parts: Iterator[Indices]) -> Indices | None:
+    """All of them, sorted; None if they are too many."""
     found, number = [], 0
     for part in parts:
         found.append(part)
-        number += len(part[0])
-        if number > most:
+        number += len(part)
+        if number > MOST:
             return None
-    queries, items, scores = (np.concatenate(column) for column in zip(*found, strict=True))
-    return queries, items, scores
-
-
-def _ranks(
-    queries: NDArray[np.int32],
-    items: NDArray[np.int32],
-    scores: NDArray[np.int32],
-    asked: Indices,
-    given: Indices,
-    *,
-    bits: int,
-    ties: Ties,
-    alone: bool,
-) -> Ranks:
-    """Sorts by query, score, tie rule and place, all of them in one number."""
-    relevant = asked[queries] == given[items]
-    keys = queries.astype(np.int64)
-    keys <<= _SCORE_BITS
-    keys += 2 ** (_SCORE_BITS - 1) - scores
-    keys <<= 1
-    if ties != "index":
-        keys += relevant == (ties == "pessimistic")
-    keys <<= bits
-    keys += items
-    keys <<= 1
-    keys += relevant
+    keys = np.concatenate(found)
     keys.sort()
-    shift = bits + _SCORE_BITS + 2
+    return keys
+
+
+def _ranks(keys: Indices, keys_of: _Keys, *, alone: bool) -> Ranks:
     place = np.flatnonzero(keys & 1)
-    number = keys[place] >> shift
-    first = np.searchsorted(keys, np.arange(len(asked)) << shift)
-    rank = place - first[number] + 1
-    known = np.bincount(given, minlength=int(asked.max(initial=0)) + 1)
+    number = keys[place] >> keys_of.shift
+    rank = place - keys_of.starts(keys)[number] + 1
+    asked = keys_of.asked
+    known = np.bincount(keys_of.given, minlength=int(asked.max(initial=0)) + 1)
     counts = np.where(asked >= 0, known[asked], 0) - alone
     values = np.full(counts.sum(), UNRANKED, np.int32)
     found = np.bincount(number, minlength=len(asked))
