@@ -46,7 +46,7 @@ def build_triplets(config: BuildConfig) -> list[dict[str, Any]]:
     count, sample = Count(), Sample(max(build_report.QUERIES, config.examples), config.seed)
     first = next(made.rows, None)
     if first is None:
-        raise MismatchError(_nothing(config, made.rejected))
+        raise MismatchError(_nothing(config, made))
     rows = chain([first], made.rows)
     with (
         closing(_split(rows, first, config, made.rejected)) as stream,
@@ -57,7 +57,7 @@ def build_triplets(config: BuildConfig) -> list[dict[str, Any]]:
             count.put(row)
             sample.put(row)
         if not sample.rows:
-            raise MismatchError(_nothing(config, made.rejected))
+            raise MismatchError(_nothing(config, made))
     report = _report(config, encoder, made, count, sample, writer.files)
     return [
         {
@@ -93,15 +93,18 @@ def _first(files: dict[str, Path]) -> str:
     return splitting.TRAIN if splitting.TRAIN in files else min(files)
 
 
-def _nothing(config: BuildConfig, rejected: Counter[str]) -> str:
-    told = ", ".join(f"{reason}: {count:,}" for reason, count in rejected.most_common() if count)
+def _nothing(config: BuildConfig, made: Made) -> str:
+    left_out = made.rejected.most_common()
+    told = [f"{reason}: {count:,}" for reason, count in left_out if count]
+    if attributes := made.steps.get("attributes"):
+        told.append(f"attributes: {', '.join(attributes)}; choose them by --change and --same")
     what = {
         "captions": "No caption holds a key word that can be swapped",
         "folder": "No two photos differ in one thing alone that can be said in words",
         "generate": "No pair of pictures passed the filters",
-        "import": "There is no row",
+        "import": "There is no row that can be used",
     }[config.from_]
-    return f"{what} in {display(config.source)}" + (f" (left out: {told})." if told else ".")
+    return f"{what} in {display(config.source)}" + (f" ({'; '.join(told)})." if told else ".")
 
 
 def _report(

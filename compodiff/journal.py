@@ -38,6 +38,8 @@ class Journal:
             return 0
         known = json.loads(first)
         plain = json.loads(json.dumps(about, default=str))
+        if known != plain and not lines:
+            return 0
         if known != plain:
             other = sorted(name for name in {*known, *plain} if known.get(name) != plain.get(name))
             raise MismatchError(

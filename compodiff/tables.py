@@ -51,28 +51,26 @@ def rows(file: Path) -> Iterator[tuple[int, Row]]:
 
 def _lines(file: Path, stream: IO[bytes]) -> Iterator[tuple[int, Row]]:
     name = file.name.lower().removesuffix(".gz")
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    if Path(name).suffix in _SUFFIXES:
-        table = csv.DictReader(text, delimiter=_SUFFIXES[Path(name).suffix])
-        yield from enumerate(table, start=1)
-        return
-    objects = Path(name).suffix in (".jsonl", ".json", ".ndjson")
-    for number, line in enumerate(text, start=1):
-        line = line.strip()
-        if not line:
-            continue
-        if not objects:
-            yield number, {TEXT: line}
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as problem:
-            row, reason = None, str(problem)
-        else:
-            reason = "not an object"
-        if not isinstance(row, dict):
-            raise MismatchError(f"{display(file)} is malformed in line {number}: {reason}.")
-        yield number, row
+    with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+        if Path(name).suffix in _SUFFIXES:
+            table = csv.DictReader(text, delimiter=_SUFFIXES[Path(name).suffix])
+            yield from enumerate(table, start=1)
+            return
+        objects = Path(name).suffix in (".jsonl", ".json", ".ndjson")
+        for number, line in enumerate(text, start=1):
+            if line := line.strip():
+                yield number, _object(file, number, line) if objects else {TEXT: line}
+
+
+def _object(file: Path, number: int, line: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as problem:
+        reason = f"is malformed in line {number}: {problem}"
+        raise MismatchError(f"{display(file)} {reason}.") from problem
+    if not isinstance(row, dict):
+        raise MismatchError(f"{display(file)} is malformed in line {number}: not an object.")
+    return row
 
 
 def _parquet(file: Path) -> Iterator[tuple[int, Row]]:
