@@ -22,15 +22,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from metric.layouts import Benchmark, load
-from metric.measuring import measure
 
 from metric.config import TrainConfig
 from metric.encoder import parts_of
+from metric.layouts import Benchmark, load
+from metric.measuring import measure
+from metric.model import Embedder
 from metric.train import train
 from metric.validation import embed
 from vretr import load_encoder
 from vretr.data.features import image_features
+from vretr.encoders.backbones import load_backbone
 
 SETS: Mapping[str, Mapping[str, Any]] = {
     "grocery": {"data": "grocery.zip"},
@@ -46,13 +48,19 @@ COMMON: Mapping[str, Any] = {
     "threads": 1,
 }
 LOSSES = ("norm-softmax", "proxy-anchor")
+SYNTHESIS: Mapping[str, Any] = {"synthesis": True, "alpha": 1.0}
+MEMVIR: Mapping[str, Any] = {"memvir": True, "memvir_steps": 1, "memvir_gap": 50}
 FRONTS: Mapping[str, Mapping[str, Any]] = {
     "": {},
-    "+ Proxy Synthesis": {"synthesis": True},
-    "+ MemVir": {"memvir": True},
-    "+ both": {"synthesis": True, "memvir": True},
+    "+ Proxy Synthesis": SYNTHESIS,
+    "+ MemVir": MEMVIR,
+    "+ both": {**SYNTHESIS, **MEMVIR},
 }
-TUNED: Mapping[tuple[str, str, str], Mapping[str, Any]] = {}  # (set, loss, front) -> settings
+# Rates and scales of the losses, and what stands before them: the same for both sets.
+TUNED: Mapping[str, Mapping[str, Any]] = {
+    "norm-softmax": {"lr": 1e-3, "scale": 10.0},
+    "proxy-anchor": {"lr": 1e-3},
+}
 KS = (1, 2, 4, 8)
 MEASURES = (*(f"recall@{k}" for k in KS), "r_precision", "map@r")
 
@@ -78,7 +86,7 @@ def main() -> None:
             show(title, [figures(vectors, data)])
         for loss in LOSSES:
             for front, settings in FRONTS.items():
-                arm = {**chosen, "loss": loss, **settings, **TUNED.get((name, loss, front), {})}
+                arm = {**chosen, "loss": loss, **TUNED[loss], **settings}
                 found = [trained(arm, data, seed, options.out) for seed in options.seeds]
                 show(f"{loss} {front}".strip(), found)
 
@@ -86,9 +94,6 @@ def main() -> None:
 def untrained(data: Benchmark) -> dict[str, np.ndarray]:
     """The rows without training."""
     config = TrainConfig(**COMMON, data="", dim=0)
-    from metric.model import Embedder
-    from vretr.encoders.backbones import load_backbone
-
     backbone = load_backbone("lite", frozen=True)
     tower = embed(Embedder(config, backbone), data.test.paths, config, backbone)
     return {
