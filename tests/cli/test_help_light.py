@@ -38,6 +38,8 @@ LINES = (
     ["train", "lincir", "--help"],
     ["eval", "lincir", "--help"],
     ["lincir-export", "--help"],
+    ["train", "compodiff", "--help"],
+    ["eval", "compodiff", "--help"],
     ["detect-lines", "--help"],
     ["train", "metric", "--help"],
     ["eval", "metric", "--help"],

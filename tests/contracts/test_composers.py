@@ -17,9 +17,28 @@ class Words:
         return unit(np.array([np.random.default_rng(seed).normal(size=DIM) for seed in seeds]))
 
 
-@pytest.fixture(params=sorted(BASELINES))
+def compodiff() -> Composer:
+    """CompoDiff with a random network; LinCIR's promises are tested with its φ (tests/lincir)."""
+    import torch
+
+    from compodiff.composer import CompoDiff
+    from compodiff.conditions import Trained
+    from compodiff.config import TASKS
+    from compodiff.making import Maker
+    from compodiff.model import Prior
+
+    torch.manual_seed(0)
+    prior = Prior(dim=DIM, depth=1, heads=2, head_dim=8, text_width=DIM, mask_size=4).eval()
+    drops = {"text": 0.1, "image": 0.1, "both": 0.1}
+    trained = Trained(
+        prior=prior.settings, text="vector", scale=4, tasks=TASKS, drops=drops, guidance=(1.5, 3)
+    )
+    return CompoDiff(Words(), trained, lambda: Maker(prior, 4))
+
+
+@pytest.fixture(params=[*sorted(BASELINES), "compodiff"])
 def composer(request: pytest.FixtureRequest) -> Composer:
-    return load_composer(request.param, Words())
+    return compodiff() if request.param == "compodiff" else load_composer(request.param, Words())
 
 
 def references(*shape: int) -> np.ndarray:
