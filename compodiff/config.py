@@ -101,10 +101,6 @@ class TrainConfig(CoreConfig):
             raise ValueError(f"width is {self.width}, but must be even, or 0")
         if min(self.depth, self.heads, self.mask_size, self.boxes) < 1:
             raise ValueError("depth, heads, mask_size and boxes must be at least 1")
-        if not (self.triplets or self.captions or self.photos):
-            raise ValueError("there is nothing to learn from: give triplets, captions or photos")
-        if self.triplets_only and not self.triplets:
-            raise ValueError("triplets_only needs triplets")
 
 
 def mix_of(config: TrainConfig) -> dict[str, float]:

@@ -46,8 +46,13 @@ class Sources:
     @classmethod
     def of(cls, config: TrainConfig) -> "Sources":
         """Raises:
-        MismatchError: something is missing or malformed, or nothing is left.
+        UsageError: nothing to learn from is given, or the hold-out leaves nothing.
+        MismatchError: something is missing or malformed.
         """
+        if not (config.triplets or config.captions or config.photos):
+            raise UsageError("Give what to learn from: --triplets, --captions or --photos.")
+        if config.triplets_only and not config.triplets:
+            raise UsageError("--triplets-only needs --triplets.")
         found, texts = ours.load(config.triplets, config.root)
         found = [_resolved(one) for one in found]
         held: list[Triplet] = []

@@ -166,15 +166,23 @@ def test_what_cannot_be_chosen_on(config, folder, tmp_path) -> None:
 
 def test_impossible_settings(config) -> None:
     for settings, sentence in (
-        ({"triplets": ()}, "nothing to learn from"),
         ({"mix_t2i": -1.0}, "the mix is"),
         ({"drop_text": 0.9, "drop_image": 0.2}, "the drops are"),
         ({"width": 15}, "must be even"),
-        ({"triplets": (), "photos": Path("x"), "triplets_only": True}, "needs triplets"),
         ({"stage1": 1.0}, "stage1 is 1.0"),
     ):
         with pytest.raises(ValueError, match=sentence):
             config(**settings)
+
+
+def test_nothing_to_learn_from(config, folder, tmp_path) -> None:
+    with pytest.raises(UsageError, match="Give what to learn from"):
+        train(config(triplets=()))
+    with pytest.raises(UsageError, match="needs --triplets"):
+        train(config(triplets=(), photos=folder, triplets_only=True))
+    with pytest.raises(UsageError, match="no data for mask"):
+        train(config(mix_triplet=0.0, mix_t2i=0.0))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_was_not_finished(config, encoder, tmp_path) -> None:
