@@ -29,10 +29,11 @@ class TrainConfig(CoreConfig):
     triplets: Annotated[
         tuple[Path, ...],
         "Files of triplets, repeatable: JSON lines of reference, text, target or targets; or of "
-        "captions alone, as `vretr build-triplets` makes them from captions.",
+        "captions alone, as `vretr build-triplets` makes them from captions. Rows whose split is "
+        "test are left out.",
     ] = ()
     root: Annotated[
-        Path | None, "Folder that the names in --triplets are relative to (default: the file's)."
+        Path | None, "Folder that names in triplets are relative to (default: the file's)."
     ] = None
     captions: Annotated[
         Path | None,
@@ -71,7 +72,9 @@ class TrainConfig(CoreConfig):
     heads: Annotated[int, "Heads of self-attention (paper: 16)."] = 8
     mask_size: Annotated[int, "Side of the masks that the network sees (paper)."] = 64
     validation: Annotated[
-        Path | None, "Triplets that choose the best step and the guidance (default: --holdout)."
+        Path | None,
+        "Triplets that choose the best step and the guidance (default: those with split val, else "
+        "--holdout).",
     ] = None
     holdout: Annotated[
         float, "Share of the triplets' photos kept out to choose on; 0: the last step is kept."

@@ -34,12 +34,14 @@ class Sources:
 
     Attributes:
         held, among: triplets to choose on, and the photos to search in for them.
+        unseen: photos that must not be learned from: those, and those of test triplets.
     """
 
     triplets: Sequence[Triplet]
     texts: Sequence[TextTriplet]
     held: Sequence[Triplet]
     among: Sequence[Path]
+    unseen: frozenset[Path]
     captioned: Sequence[Captioned]
     photos: Sequence[Path]
 
@@ -53,17 +55,22 @@ class Sources:
             raise UsageError("Give what to learn from: --triplets, --captions or --photos.")
         if config.triplets_only and not config.triplets:
             raise UsageError("--triplets-only needs --triplets.")
-        found, texts = ours.load(config.triplets, config.root)
-        found = [_resolved(one) for one in found]
+        loaded = ours.load(config.triplets, config.root)
+        found, val = ([_resolved(one) for one in part] for part in (loaded.train, loaded.val))
+        test = {_real(photo) for photo in _named(loaded.test)}
         held: list[Triplet] = []
         among: list[Path] = []
-        if config.validation is not None:
-            held = [_resolved(one) for one in triplets.load(config.validation, root=config.root)]
+        if config.validation is not None or val:
+            held = val
+            if config.validation is not None:
+                held = [
+                    _resolved(one) for one in triplets.load(config.validation, root=config.root)
+                ]
             among = triplets.pictures(held)
-            if found and (both := {*among} & {*_named(found)}):
+            if both := {*among} & {*_named(found)}:
                 raise MismatchError(
-                    f"{len(both):,} photos of {display(config.validation)} are in the triplets to "
-                    f"train on as well, say {display(min(both))}."
+                    f"{len(both):,} photos of the triplets to choose on are in those to train on "
+                    f"as well, say {display(min(both))}."
                 )
         elif found and config.holdout:
             found, held, among = ours.split(found, config.holdout, config.seed)
@@ -79,7 +86,8 @@ class Sources:
                 config.captions, split=config.captions_split, field=config.captions_field
             )
         photos = [*_photos(config.photos)] if config.photos is not None and not alone else []
-        return cls(found, texts, held, among, captioned, photos)
+        unseen = frozenset({*among, *test})
+        return cls(found, loaded.texts, held, among, unseen, captioned, photos)
 
 
 def _resolved(triplet: Triplet) -> Triplet:
@@ -100,7 +108,7 @@ def _real(path: Path) -> Path:
 
 
 def _named(found: Sequence[Triplet]) -> list[Path]:
-    """References and targets."""
+    """References and targets, without galleries."""
     return triplets.pictures([Triplet(one.reference, one.text, one.targets) for one in found])
 
 
@@ -155,7 +163,6 @@ class _Shelf:
 
 def _tasks(config: TrainConfig, sources: Sources, shelf: _Shelf) -> dict[str, Task]:
     tasks = {name: Task() for name in TASKS}
-    out = {*sources.among}
     for one in sources.triplets:
         targets = [shelf.picture(str(target)) for target in one.targets]
         tasks["triplet"].add(shelf.picture(str(one.reference)), shelf.text(one.text), targets)
@@ -167,7 +174,7 @@ def _tasks(config: TrainConfig, sources: Sources, shelf: _Shelf) -> dict[str, Ta
     boxes = iter(random_boxes(len(seen) * config.boxes, config.seed))
     draws = np.random.default_rng(config.seed)
     for path, captions_of in seen:
-        if path in out:
+        if path in sources.unseen:
             continue
         whole = shelf.picture(str(path))
         for words in captions_of:

@@ -1,7 +1,7 @@
 """Triplets as they are trained on: of pictures, or of captions alone; and those kept out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +25,32 @@ class TextTriplet:
     target: str
 
 
-def load(
-    files: Sequence[Path], root: Path | None = None
-) -> tuple[list[Triplet], list[TextTriplet]]:
+@dataclass(frozen=True)
+class Loaded:
+    """Triplets by what their rows say as `split`; those that say nothing are trained on."""
+
+    train: list[Triplet] = field(default_factory=list)
+    val: list[Triplet] = field(default_factory=list)
+    test: list[Triplet] = field(default_factory=list)
+    texts: list[TextTriplet] = field(default_factory=list)  # to train on
+
+
+def load(files: Sequence[Path], root: Path | None = None) -> Loaded:
     """Triplets of pictures and of captions, from files that hold one kind each.
 
     Raises:
         MismatchError: a file is missing, lines are malformed, or pictures are missing.
     """
-    of_pictures: list[Triplet] = []
-    of_texts: list[TextTriplet] = []
+    loaded = Loaded()
+    sides = {"val": loaded.val, "test": loaded.test}
     for file in files:
         if file.is_file() and _is_of_texts(file):
-            of_texts += _texts(file)
-        else:
-            of_pictures += triplets.load(file, root=root)
-    return of_pictures, of_texts
+            loaded.texts.extend(_texts(file))
+            continue
+        found = triplets.load(file, root=root)
+        for one, (_, row) in zip(found, rows(file), strict=True):
+            sides.get(str(row.get("split")), loaded.train).append(one)
+    return loaded
 
 
 def split(
@@ -101,7 +111,8 @@ def _texts(file: Path) -> list[TextTriplet]:
     for number, row in rows(file):
         words = [row.get(name) for name in fields]
         if row.get("reference") is None and all(isinstance(w, str) and w.strip() for w in words):
-            found.append(TextTriplet(*map(str, words)))
+            if row.get("split") not in ("val", "test"):
+                found.append(TextTriplet(*map(str, words)))
         else:
             wrong.append(f"line {number}")
     refuse(file, wrong, what=f"lines without {', '.join(fields)}, or with pictures")

@@ -116,6 +116,22 @@ def test_no_photo_is_trained_and_chosen_on(config, folder) -> None:
     assert not trained & {*sources.among}
 
 
+def test_splits_in_the_rows_are_kept(config, folder, tmp_path) -> None:
+    sides = {0: "train", 1: "val", 2: "test"}
+    rows = [
+        {"reference": f"{n}.png", "text": "x", "target": f"{n + 3}.png", "split": sides[n % 3]}
+        for n in range(30)
+    ]
+    file = write(tmp_path / "built.jsonl", rows)
+    sources = Sources.of(config(triplets=(file,), root=folder, captions=folder))
+    numbers = [
+        {int(one.reference.stem) % 3 for one in part} for part in (sources.triplets, sources.held)
+    ]
+    assert numbers == [{0}, {1}]
+    assert {int(photo.stem) % 3 for photo in sources.among} == {1}
+    assert {int(photo.stem) % 3 for photo in sources.unseen} == {1, 2}
+
+
 def test_resume_gives_the_same_weights(config, folder, tmp_path) -> None:
     whole = train(config(captions=folder, out=tmp_path / "whole", save_every=2))
     half = config(captions=folder, out=tmp_path / "half", steps=4, schedule="constant")
@@ -160,7 +176,7 @@ def test_files_that_are_no_triplets(config, folder: Path, tmp_path, lines, sente
 def test_what_cannot_be_chosen_on(config, folder, tmp_path) -> None:
     with pytest.raises(UsageError, match="leaves no triplet"):
         train(config(holdout=0.01))
-    with pytest.raises(MismatchError, match="are in the triplets to train on as well"):
+    with pytest.raises(MismatchError, match="are in those to train on as well"):
         train(config(validation=folder / "triplets.jsonl"))
 
 
