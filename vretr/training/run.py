@@ -272,13 +272,17 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
 
 
+_RELATION = {True: "Stands on the tower of", False: "Works in the space of"}  # is it an encoder?
+
+
 def _card(card: Card, about: Mapping[str, Any]) -> str:
     figures = "".join(f"| {name} | {value:.4f} |\n" for name, value in about["metrics"].items())
     encoder = about["encoder"]
     return (
         f"# {about['method']} ({about['kind']})\n\n{card.summary}\n\n"
         + (
-            f"Works in the space of `{encoder['name']}` ({encoder['identity']}).\n\n"
+            f"{_RELATION[about['kind'] == 'encoder']} `{encoder['name']}` ({encoder['identity']})."
+            "\n\n"
             if encoder
             else ""
         )
