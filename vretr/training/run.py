@@ -272,20 +272,13 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
 
 
-_RELATION = {True: "Stands on the tower of", False: "Works in the space of"}  # is it an encoder?
-
-
 def _card(card: Card, about: Mapping[str, Any]) -> str:
     figures = "".join(f"| {name} | {value:.4f} |\n" for name, value in about["metrics"].items())
     encoder = about["encoder"]
+    relation = "Stands on the tower of" if about["kind"] == "encoder" else "Works in the space of"
     return (
         f"# {about['method']} ({about['kind']})\n\n{card.summary}\n\n"
-        + (
-            f"{_RELATION[about['kind'] == 'encoder']} `{encoder['name']}` ({encoder['identity']})."
-            "\n\n"
-            if encoder
-            else ""
-        )
+        + (f"{relation} `{encoder['name']}` ({encoder['identity']}).\n\n" if encoder else "")
         + f"Trained with vretr {about['vretr']}; all settings are in `config.toml`.\n\n"
         f"## Data\n\n{card.data}\n\n## Protocol\n\n{card.protocol}\n\n"
         f"## Figures\n\n| metric | value |\n|---|---|\n{figures}\n## Licence\n\n{card.licence}\n"
