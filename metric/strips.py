@@ -1,4 +1,4 @@
-"""Queries with their nearest neighbours in a row, to look at: what goes well and what does not."""
+"""Queries with their nearest neighbours beside them: what goes well and what does not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from vretr import images, metrics
 
-TILE, BORDER = 72, 4  # pixels; a page shows six tiles in full width
+TILE, BORDER, COLUMNS = 138, 4, 3  # pixels; a page shows three tiles in full width
 NEIGHBOURS = 5
 RIGHT, WRONG, QUERY = "#2a9d3a", "#c9302c", "#888888"
 QUERIES = 512  # ranked at a time
@@ -72,12 +72,13 @@ def _neighbours(
 
 def _strip(paths: Sequence[Path], right: NDArray[np.bool_]) -> Image.Image:
     side = TILE + 2 * BORDER
-    strip = Image.new("RGB", (side * len(paths), side), "white")
+    strip = Image.new("RGB", (side * COLUMNS, side * -(-len(paths) // COLUMNS)), "white")
     colours = [QUERY, *(RIGHT if one else WRONG for one in right)]
     for place, (path, colour) in enumerate(zip(paths, colours, strict=True)):
         picture = images.open(path, target=TILE)
         if isinstance(picture, images.Unreadable):  # it was readable when it was encoded
             picture = Image.new("RGB", (TILE, TILE), "black")
         tile = ImageOps.pad(picture, (TILE, TILE), color="white")
-        strip.paste(ImageOps.expand(tile, BORDER, colour), (place * side, 0))
+        row, column = divmod(place, COLUMNS)
+        strip.paste(ImageOps.expand(tile, BORDER, colour), (column * side, row * side))
     return strip

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from metric.strips import BORDER, NEIGHBOURS, TILE, strips
+from metric.strips import BORDER, COLUMNS, NEIGHBOURS, TILE, strips
 
 COLOURS = ["#ff0000", "#00ff00", "#0000ff"]
 SIDE = TILE + 2 * BORDER
@@ -35,14 +35,15 @@ def test_the_surest_error_comes_first_and_good_ones_follow(tmp_path: Path) -> No
     }
     assert captions[2:] == ["right: red, nearest red (1.00)"] * 2
     strip = found[0][1]
-    assert strip.size == (SIDE * (1 + NEIGHBOURS), SIDE)
+    assert strip.size == (SIDE * COLUMNS, SIDE * 2)
 
 
 def test_borders_say_what_is_right(tmp_path: Path) -> None:
     paths, vectors, labels = world(tmp_path)
     (caption, strip), *_ = strips(paths, vectors, labels, ["red", "green"], count=1)
-    shown = [strip.getpixel((place * SIDE + 1, 1)) for place in range(1 + NEIGHBOURS)]
-    centres = [strip.getpixel((place * SIDE + SIDE // 2, SIDE // 2)) for place in range(6)]
+    corners = [(n % COLUMNS * SIDE, n // COLUMNS * SIDE) for n in range(1 + NEIGHBOURS)]
+    shown = [strip.getpixel((x + 1, y + 1)) for x, y in corners]
+    centres = [strip.getpixel((x + SIDE // 2, y + SIDE // 2)) for x, y in corners]
     assert shown[0] == (0x88, 0x88, 0x88)
     for border, centre in zip(shown[1:], centres[1:], strict=True):
         same = centre == centres[0]
