@@ -89,11 +89,13 @@ def main() -> None:
     source = options.data / "fashion.zip"
     learned, held, test = prepared(source, options.out)
     encoder = load_encoder("lite")
-    choosing = Asked.of(held, encoder, options.queries)
+    choosing = Asked.of(held, encoder, min(1000, options.queries))
     asked = Asked.of(test, encoder, options.queries)
     colours = Colours.of(source, encoder)
-    print(f"{len(asked.benchmark.queries)} test triplets, {len(asked.benchmark.pictures)} photos")
-    print(f"{'':34}" + "".join(f"{m:>14}" for m in MEASURES) + f"{'ms a query':>14}", flush=True)
+    for part in (asked, choosing):
+        print(f"{len(part.benchmark.queries)} triplets, {len(part.benchmark.pictures)} photos")
+    heads = (*MEASURES, "ms a query", "kept out R@10")
+    print(f"{'':34}" + "".join(f"{head:>14}" for head in heads), flush=True)
     best = max(
         (share / 20 for share in range(21)),
         key=lambda share: choosing.figures(WeightedSum(encoder, share))["recall@10"],
@@ -106,7 +108,7 @@ def main() -> None:
     if (phi := lincir.composer(encoder)) is not None:
         known["LinCIR as shipped"] = phi
     for title, composer in known.items():
-        show(title, [asked.figures(composer)], [seconds(composer, asked)])
+        show(title, [composer], asked, choosing)
 
     kind = "only" if options.triplets_only else f"mask{options.mix_mask:g}"
     name = f"{options.text}-{options.steps}-{options.lr:g}-{kind}"
@@ -130,24 +132,12 @@ def main() -> None:
     for run in runs:
         said = run.about["compodiff"]
         last = run.metrics()[-1]["seconds"]
-        print(
-            f"{run.folder}: guidance {said['guidance']}, {last:.0f} s of training; kept out: "
-            + ", ".join(f"{m} {100 * run.about['metrics'][m]:.1f}" for m in MEASURES),
-            flush=True,
-        )
+        print(f"{run.folder}: guidance {said['guidance']}, {last:.0f} s of training", flush=True)
     for calls in CALLS:
         made = [made_by(run, encoder, steps=calls) for run in runs]
-        show(
-            f"CompoDiff, {calls} call{'s' * (calls > 1)}",
-            [asked.figures(one) for one in made],
-            [seconds(one, asked) for one in made],
-        )
+        show(f"CompoDiff, {calls} call{'s' * (calls > 1)}", made, asked, choosing)
     plain = [made_by(run, encoder, guidance_image=1.0, guidance_text=1.0) for run in runs]
-    show(
-        "CompoDiff, 2 calls, no guidance",
-        [asked.figures(one) for one in plain],
-        [seconds(one, asked) for one in plain],
-    )
+    show("CompoDiff, 2 calls, no guidance", plain, asked, choosing)
     print(f"\n{'share of the unwanted colour':34}{'without':>14}{'with':>14}{'same type':>14}")
     negative("picture, sum", [load_composer("sum", encoder)], colours, beside=True)
     negative("words, sum", [load_composer("sum", encoder)], colours, beside=False)
@@ -194,10 +184,13 @@ def made_by(run: Run, encoder: Encoder, **options: float | int | None) -> Compos
     return found
 
 
-def show(title: str, found: Sequence[dict[str, float]], times: Sequence[float]) -> None:
+def show(title: str, composers: Sequence[Composer], asked: Asked, choosing: Asked) -> None:
     """A row: means over seeds, and standard deviations where there are several."""
-    cells = [spread([100 * each[m] for each in found]) for m in MEASURES]
-    cells.append(f"{1000 * float(np.median(times)):.1f}")
+    found = [asked.figures(composer) for composer in composers]
+    kept_out = [choosing.figures(composer)["recall@10"] for composer in composers]
+    times = [seconds(composer, asked) for composer in composers]
+    cells = [spread([100 * each[measure] for each in found]) for measure in MEASURES]
+    cells += [f"{1000 * float(np.median(times)):.1f}", spread([100 * each for each in kept_out])]
     print(f"{title:34}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 
 
