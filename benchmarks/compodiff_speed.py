@@ -1,6 +1,6 @@
 """Time of a composed query by CompoDiff, from read words and pictures to the vector.
 
-    python benchmarks/compodiff_speed.py [--rounds 5] [--gpu]
+    python benchmarks/compodiff_speed.py [--rounds 5] [--threads 2 1] [--gpu]
 
 Networks with random weights: `lite`'s (vectors of 640 numbers, width 512, depth 4, 16 tokens) and
 that of the paper (ViT-L: 768, depth 12, 77 tokens). One query and 100 together, in 1 to 10 calls,
@@ -84,9 +84,9 @@ def plain(prior: Prior, query: Query, scales: tuple[float, float], steps: int) -
     return x0
 
 
-def on_a_processor(rounds: int) -> None:
+def on_a_processor(rounds: int, every: list[int]) -> None:
     """Prints milliseconds a call of `sample`, by size, queries and threads."""
-    for name, count, threads in product(SIZES, (1, 100), (2, 1)):
+    for name, count, threads in product(SIZES, (1, 100), every):
         torch.set_num_threads(threads)
         size = SIZES[name]
         prior = size.prior().eval()
@@ -172,13 +172,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="not needed: weights and conditions are random")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
     parser.add_argument("--gpu", action="store_true", help="training at the paper's size")
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.gpu:
         on_a_gpu()
     else:
-        on_a_processor(options.rounds)
+        on_a_processor(options.rounds, options.threads)
 
 
 if __name__ == "__main__":

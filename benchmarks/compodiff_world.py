@@ -6,7 +6,7 @@ For each seed a network of 130,000 parameters learns from words, triplets and ma
 two stages. Printed, as mean and spread over seeds: composed recall@1 and @5 and that from words to
 pictures, of the whole training; the composed recall by calls of the network, by where the sampler
 starts, and by guidance; and shorter trainings in other ways. With --out every figure is kept as a
-line of JSON, and what is there is not trained again. A seed takes about ten minutes of one core.
+line of JSON, and what is there is not trained again. A seed takes about five minutes of one core.
 """
 
 import argparse

@@ -118,7 +118,7 @@ def test_only_the_mask_tells_hidden_from_none(asked: Asked) -> None:
     """A picture without a background looks the same whether it has none or it is hidden.
 
     Over the seeds 1, 2, 3, no background is kept in 84.6, 89.8, 55.4 % of the best answers where
-    the background is masked, 91.4, 94.4, 73.8 without a mask, 94.6, 99.4, 88.2 with a masked object.
+    the background is masked, 91.4, 94.4, 73.8 without a mask, 94.6, 99.4, 88.2 where the object is.
     """
     world, count = asked.world, len(asked.items)
     items = asked.items.copy()
