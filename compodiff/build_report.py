@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 QUERIES = 2000  # rows that the baselines are measured on, at most
 SUSPICIOUS = 0.6  # of the composed recall: one part of the query gives the target away
-TILE, SHOWN = 140, 3  # pixels; targets of an example
+TILE, SHOWN = 140, 2  # pixels; targets of an example
 _GAP = 4
 
 
@@ -118,7 +118,7 @@ def write_examples(
     file: Path, sample: Sequence[Row], facts: Mapping[str, Any], settings: str
 ) -> None:
     """A page with triplets: reference, then targets; of words alone, the captions."""
-    shown = {display(str(name)): display(str(value)) for name, value in facts.items()}
+    shown = {name: display(_said(value)) for name, value in facts.items()}
     pictures = []
     for number, row in enumerate(sample, start=1):
         if row["reference"] is None:
@@ -139,6 +139,14 @@ def write_examples(
     )
     with atomic_write(file) as out:
         out.write(text.encode("utf-8", "replace"))
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _strip(paths: Sequence[Path]) -> Image.Image:

@@ -56,8 +56,8 @@ def _changes(
     for reference, value, targets in changes(table, change=kind, same=stay):
         before = table[int(reference)][kind].split(_JOINED)
         after = value.split(_JOINED)
-        if any(a == b for a, b in zip(before, after, strict=True)):
-            continue  # of two attributes one stays: that pair is found by itself
+        if any(a == b or not (a and b) for a, b in zip(before, after, strict=True)):
+            continue  # of two attributes one stays (found by itself), or one is not known
         edits = tuple(
             Edit(_spoken(name), _spoken(name), a.lower(), b.lower())
             for name, a, b in zip(names, before, after, strict=True)

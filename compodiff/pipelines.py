@@ -55,7 +55,7 @@ def load(config: BuildConfig) -> Pipeline:
     except ImportError as problem:
         raise UsageError(
             "--from generate draws with diffusers, which is not installed: "
-            "pip install diffusers transformers, or try --dry-run."
+            "pip install 'vretr[generate]', or try --dry-run."
         ) from problem
     try:
         pipeline = diffusers.DiffusionPipeline.from_pretrained(
