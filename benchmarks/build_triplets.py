@@ -20,10 +20,10 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from compodiff import keywords
 from compodiff.build_config import BuildConfig
 from compodiff.build_triplets import build_triplets
-from compodiff.rows import targets_of
+from compodiff.building import keywords
+from compodiff.building.rows import targets_of
 from vretr.data.sources import folder_of, rows
 
 SAME = ("article_type", "gender", "usage")

@@ -9,14 +9,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from compodiff import build_report, splitting
 from compodiff.build_config import BuildConfig
-from compodiff.build_report import Sample
-from compodiff.filters import histograms
-from compodiff.layouts import writer_of
-from compodiff.rows import Made
-from compodiff.sources import source_of
-from compodiff.writing import PICTURES, WORDS, Count, require_folder
+from compodiff.building import report as build_report
+from compodiff.building import splitting
+from compodiff.building.filters import histograms
+from compodiff.building.layouts import writer_of
+from compodiff.building.report import Sample
+from compodiff.building.rows import Made
+from compodiff.building.sources import source_of
+from compodiff.building.writing import PICTURES, WORDS, Count, require_folder
 from vretr.data.sources import Row
 from vretr.encoders import load_encoder
 from vretr.encoders.base import Encoder

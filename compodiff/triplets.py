@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compodiff.splitting import Components
+from compodiff.building.splitting import Components
 from vretr.data import triplets
 from vretr.data.sources import refuse, rows
 from vretr.data.triplets import Triplet

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from compodiff import drawing
 from compodiff.build_config import BuildConfig
+from compodiff.building import drawing
 from vretr import images
 from vretr.errors import MismatchError, UsageError, VretrError
 from vretr.paths import display

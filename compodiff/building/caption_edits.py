@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from compodiff import drawing
-from compodiff.captions import hash_of
-from compodiff.keywords import WORD, Table
-from compodiff.mining import Mined
-from compodiff.phrasings import Edit
+from compodiff.building import drawing
+from compodiff.building.captions import hash_of
+from compodiff.building.keywords import WORD, Table
+from compodiff.building.mining import Mined
+from compodiff.building.phrasings import Edit
 
 GAPS = (1, 2)  # words in a gap
 CONTEXT = 3  # words outside the gap that must agree, at least

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from compodiff import captions, filters, keywords, lookalikes, mining, pairing
 from compodiff.build_config import BuildConfig
-from compodiff.captions import TextTriplet
-from compodiff.filters import Thresholds
-from compodiff.folder import Photos, read, relative
-from compodiff.pairing import Judge
-from compodiff.phrasings import phrase
-from compodiff.rows import Made, row
-from compodiff.splitting import drawn
+from compodiff.building import captions, filters, keywords, lookalikes, mining, pairing
+from compodiff.building.captions import TextTriplet
+from compodiff.building.filters import Thresholds
+from compodiff.building.folder import Photos, read, relative
+from compodiff.building.pairing import Judge
+from compodiff.building.phrasings import phrase
+from compodiff.building.rows import Made, row
+from compodiff.building.splitting import drawn
 from vretr.data.features import image_features
 from vretr.data.sources import Row, refuse_unreadable
 from vretr.encoders.base import Encoder
@@ -37,10 +37,10 @@ def source_of(config: BuildConfig, encoder: Encoder | None) -> Made:
     if config.from_ == "folder":
         return of_folder(config, encoder)
     if config.from_ == "generate":
-        from compodiff.generating import of_text_triplets
+        from compodiff.building.generating import of_text_triplets
 
         return of_text_triplets(config, encoder)
-    from compodiff.importing import of_table
+    from compodiff.building.importing import of_table
 
     return of_table(config, encoder)
 
@@ -52,7 +52,7 @@ def of_captions(config: BuildConfig, encoder: Encoder | None) -> Made:
     read = _counted(captions.read(config.source, config.column, rejected), steps, "captions")
     stream = islice(read, config.limit or None)
     if config.rewrite is not None:
-        from compodiff.rewriting import rewritten
+        from compodiff.building.rewriting import rewritten
 
         texts = rewritten(stream, config, rejected)
     else:
@@ -153,11 +153,11 @@ def _mined(
     photos: Photos, config: BuildConfig, encoder: Encoder | None, vectors: filters.Vectors | None
 ) -> Sequence[mining.Mined]:
     if photos.captions:
-        from compodiff.caption_edits import by_captions
+        from compodiff.building.caption_edits import by_captions
 
         return [*by_captions(photos.captions, keywords.load(config.keywords), config.seed)]
     if not photos.attributes and encoder is not None and vectors is not None:
-        from compodiff.zero_shot import seen
+        from compodiff.building.zero_shot import seen
 
         table = keywords.load(config.keywords, config.groups)
         photos = seen(photos, vectors, table, encoder, margin=config.margin)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compodiff import importing, tables
 from compodiff.build_triplets import build_triplets
+from compodiff.building import importing, tables
 from tests.compodiff.build_stub import config, lines, paint, write
 from vretr.data import triplets
 from vretr.errors import MismatchError, UsageError

@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from compodiff import drawing
 from compodiff.build_config import BuildConfig
-from compodiff.captions import TextTriplet, problem_with
-from compodiff.journal import Journal
-from compodiff.phrasings import Edit
+from compodiff.building import drawing
+from compodiff.building.captions import TextTriplet, problem_with
+from compodiff.building.journal import Journal
+from compodiff.building.phrasings import Edit
 from vretr.errors import UsageError, VretrError
 from vretr.paths import display
 

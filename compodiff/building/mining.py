@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from compodiff.folder import Photos
-from compodiff.phrasings import Edit
+from compodiff.building.folder import Photos
+from compodiff.building.phrasings import Edit
 from vretr.data.attribute_triplets import changes
 from vretr.errors import MismatchError
 

@@ -142,7 +142,9 @@ def plural(word: str) -> str:
 
 def shipped() -> dict[str, Any]:
     """The table that is always there, as TOML has it."""
-    return tomllib.loads(files("compodiff").joinpath("keywords.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("compodiff.building").joinpath("keywords.toml").read_text(encoding="utf-8")
+    )
 
 
 def load(file: Path | None = None, groups: Iterable[str] = ()) -> Table:

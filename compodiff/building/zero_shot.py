@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from compodiff.folder import Photos
-from compodiff.keywords import Table
+from compodiff.building.folder import Photos
+from compodiff.building.keywords import Table
 from vretr.data.features import Vectors
 from vretr.encoders.base import Encoder, unit
 from vretr.errors import MismatchError

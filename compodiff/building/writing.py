@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
-from compodiff.rows import targets_of
-from compodiff.splitting import TRAIN
+from compodiff.building.rows import targets_of
+from compodiff.building.splitting import TRAIN
 from vretr.data.sources import Row
 from vretr.paths import atomic_write
 

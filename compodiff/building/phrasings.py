@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from compodiff import drawing
+from compodiff.building import drawing
 
 _SPELLED = {"color": "colour"}
 
@@ -43,7 +43,9 @@ def templates(kind: str, *, attribute: bool) -> tuple[str, ...]:
 
 @cache
 def _shipped() -> dict[str, Any]:
-    return tomllib.loads(files("compodiff").joinpath("phrasings.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files("compodiff.building").joinpath("phrasings.toml").read_text(encoding="utf-8")
+    )
 
 
 def phrase(edits: tuple[Edit, ...], seed: int, *key: str) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from compodiff import filters, pipelines, tables
 from compodiff.build_config import BuildConfig
-from compodiff.filters import MADE_FOR_VIT_L, Scores, Thresholds
-from compodiff.journal import Journal
-from compodiff.phrasings import Edit
-from compodiff.pipelines import Asked, Pipeline
-from compodiff.rows import Made, row
-from compodiff.splitting import TRAIN
+from compodiff.building import filters, pipelines, tables
+from compodiff.building.filters import MADE_FOR_VIT_L, Scores, Thresholds
+from compodiff.building.journal import Journal
+from compodiff.building.phrasings import Edit
+from compodiff.building.pipelines import Asked, Pipeline
+from compodiff.building.rows import Made, row
+from compodiff.building.splitting import TRAIN
 from vretr.data.sources import Row, refuse, refuse_missing
 from vretr.encoders.base import Encoder
 from vretr.errors import UsageError

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compodiff import build_report, filters
 from compodiff.build_config import BuildConfig
-from compodiff.filters import MADE_FOR_VIT_L, Scores, Thresholds
-from compodiff.rows import row
+from compodiff.building import filters
+from compodiff.building import report as build_report
+from compodiff.building.filters import MADE_FOR_VIT_L, Scores, Thresholds
+from compodiff.building.rows import row
 from tests.compodiff.build_stub import NAMED, Colours, config, paint, write
 from vretr.encoders import unit
 from vretr.errors import MismatchError

@@ -11,10 +11,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from compodiff import tables
 from compodiff.build_config import BuildConfig
-from compodiff.folder import relative
-from compodiff.rows import Made, row
+from compodiff.building import tables
+from compodiff.building.folder import relative
+from compodiff.building.rows import Made, row
 from vretr import images
 from vretr.data.sources import Row, refuse
 from vretr.encoders.base import Encoder

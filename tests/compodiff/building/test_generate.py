@@ -12,11 +12,11 @@ import pytest
 from PIL import Image, ImageColor
 
 from compodiff import build_triplets as building
-from compodiff import pipelines, rewriting
 from compodiff.build_triplets import build_triplets
-from compodiff.journal import Journal
-from compodiff.pipelines import Asked
-from compodiff.rows import row
+from compodiff.building import pipelines, rewriting
+from compodiff.building.journal import Journal
+from compodiff.building.pipelines import Asked
+from compodiff.building.rows import row
 from tests.compodiff.build_stub import NAMED, Colours, config, lines, paint, write
 from vretr.data import triplets
 from vretr.errors import MismatchError, UsageError

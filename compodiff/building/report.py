@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from compodiff.rows import targets_of
+from compodiff.building.rows import targets_of
 from vretr import images, pages
 from vretr.composers import load_composer
 from vretr.data import triplets

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from compodiff import splitting
 from compodiff.build_config import BuildConfig
 from compodiff.build_triplets import build_triplets
-from compodiff.rows import row, targets_of
-from compodiff.splitting import Components
+from compodiff.building import splitting
+from compodiff.building.rows import row, targets_of
+from compodiff.building.splitting import Components
 from tests.compodiff.build_stub import config, lines, paint, write
 from vretr.data.cir import cirr
 from vretr.errors import MismatchError, VretrError

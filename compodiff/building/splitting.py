@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from compodiff import drawing
-from compodiff.rows import targets_of, with_targets
+from compodiff.building import drawing
+from compodiff.building.rows import targets_of, with_targets
 from vretr.data.sources import Row
 
 log = logging.getLogger(__name__)

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compodiff import drawing, filters
 from compodiff.build_config import BuildConfig
-from compodiff.filters import Thresholds
-from compodiff.folder import Photos
-from compodiff.lookalikes import Signature
-from compodiff.mining import Mined
-from compodiff.phrasings import phrase
-from compodiff.rows import row
+from compodiff.building import drawing, filters
+from compodiff.building.filters import Thresholds
+from compodiff.building.folder import Photos
+from compodiff.building.lookalikes import Signature
+from compodiff.building.mining import Mined
+from compodiff.building.phrasings import phrase
+from compodiff.building.rows import row
 from vretr.data.features import Vectors
 from vretr.data.sources import Row
 from vretr.encoders.base import Encoder

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from compodiff import build_triplets as building
-from compodiff import caption_edits, keywords, lookalikes, mining, pairing
 from compodiff.build_triplets import build_triplets
-from compodiff.folder import Photos
-from compodiff.rows import targets_of
+from compodiff.building import caption_edits, keywords, lookalikes, mining, pairing
+from compodiff.building.folder import Photos
+from compodiff.building.rows import targets_of
 from tests.compodiff.build_stub import Colours, config, lines, paint, write
 from vretr.data import triplets
 from vretr.errors import MismatchError

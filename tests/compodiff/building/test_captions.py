@@ -9,10 +9,10 @@ from textwrap import dedent
 
 import pytest
 
-from compodiff import captions, keywords, phrasings
 from compodiff.build_triplets import build_triplets
-from compodiff.keywords import Table
-from compodiff.phrasings import Edit
+from compodiff.building import captions, keywords, phrasings
+from compodiff.building.keywords import Table
+from compodiff.building.phrasings import Edit
 from tests.compodiff.build_stub import Colours, config, lines
 from vretr.errors import MismatchError, UsageError
 

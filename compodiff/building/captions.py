@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compodiff import drawing, tables
-from compodiff.keywords import WORD, Found, Table, swap
-from compodiff.phrasings import Edit
+from compodiff.building import drawing, tables
+from compodiff.building.keywords import WORD, Found, Table, swap
+from compodiff.building.phrasings import Edit
 from vretr.encoders.base import Encoder
 from vretr.errors import MismatchError
 from vretr.paths import display

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from compodiff.phrasings import Edit
+from compodiff.building.phrasings import Edit
 from vretr.data.sources import Row
 
 

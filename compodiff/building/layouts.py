@@ -6,10 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from compodiff import drawing
-from compodiff.phrasings import Edit, phrase
-from compodiff.rows import targets_of
-from compodiff.writing import PICTURES, Jsonl, Parquet, Writer
+from compodiff.building import drawing
+from compodiff.building.phrasings import Edit, phrase
+from compodiff.building.rows import targets_of
+from compodiff.building.writing import PICTURES, Jsonl, Parquet, Writer
 from vretr.data.sources import Row
 from vretr.errors import MismatchError
 from vretr.paths import atomic_write
