@@ -1,7 +1,7 @@
 """What Proxy Synthesis and MemVir add to two proxy losses, on classes that were never trained on.
 
     python benchmarks/metric_grid.py --data FOLDER [--set grocery fashion] [--seeds 0 1 2 3 4] \
-        [--arms NAME ...] [--out results.jsonl]
+        [--out FILE]
 
 FOLDER holds grocery.zip and fashion.zip. lite's tower is frozen, what it tells of 8 views of every
 training photo is kept, and 512 numbers are learned from its mean with the class weights: the same
@@ -71,8 +71,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--out", type=Path, default=Path("metric-grid.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("runs/metric-grid.jsonl"))
     options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     for name in options.set:
         chosen = {**SETS[name], "data": str(options.data / SETS[name]["data"])}
         data = load(**chosen)
