@@ -7,11 +7,16 @@ that are level with it, and the ranks of what is there are right. A set that is 
 itself is multiplied once for both directions.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vretr.blas import one_blas_thread
 from vretr.metrics.counting import Indices, Row
 from vretr.metrics.measures import UNRANKED, Ranks
 from vretr.ties import Ties
@@ -19,8 +24,9 @@ from vretr.ties import Ties
 SCALE = np.float32(2**20)  # a power of two: scaling by it is exact
 MOST = 2**25  # items that may be kept, 8 bytes each; sorting and counting takes three times that
 
-_MEMORY = 2**27  # bytes of the block of scores
-_AT_ONCE = 32  # rows of it that are looked at together, to stay in the processor's cache
+_MEMORY = 2**28  # bytes of all blocks of scores
+_ROWS, _FEWEST = 512, 64  # of a block: fewer make a product slower
+_AT_ONCE = 64  # rows of it that are looked at together, to stay in the processor's cache
 _LEAST = 1024  # items in the sample
 _PART = 16  # one item of so many is in the sample
 _SCORE_BITS = 22  # a scaled score lies between -2**20 and 2**20, but for rounding
@@ -61,17 +67,16 @@ def ranks_within(
     keys = _kept(_scored(queries, items, bounds, keys_of, alone=alone))
     if keys is None:
         return None
-    enough = np.diff(keys_of.starts(keys)) >= min(depth, len(items) - alone)
-    short = np.flatnonzero(~enough & np.isfinite(bounds))
-    if len(short):  # the sample has misled
+    found = np.bincount(keys >> keys_of.shift, minlength=len(queries))
+    misled = (found < min(depth, len(items) - alone)) & np.isfinite(bounds)  # by the sample
+    if misled.any():
+        short = np.flatnonzero(misled)
         if len(short) * len(items) > MOST:
             return None
         again = _kept(_whole(queries, items, short, keys_of, alone=alone))
         assert again is not None
-        misled = np.zeros(len(queries), dtype=bool)
-        misled[short] = True
         keys = np.concatenate([keys[~misled[keys >> keys_of.shift]], again])
-        keys.sort()
+    keys.sort()
     return _ranks(keys, keys_of, alone=alone)
 
 
@@ -117,60 +122,82 @@ def _bounds(queries: Row, items: Row, depth: int) -> Row | None:
     if place >= size:
         return np.full(len(queries), _NONE)
     sample = items[np.random.default_rng(0).choice(len(items), size, replace=False)]
-    parts = []
-    for _, scores in _products(queries, sample, alone=False):
+
+    def bounds_of(_: int, scores: Row) -> Row:
         scores.partition(size - place)
-        parts.append(scores[:, size - place].copy())
-    return np.concatenate(parts)
+        return np.rint(scores[:, size - place])
+
+    return np.concatenate([*_in_blocks(bounds_of, queries, sample, alone=False)])
 
 
 def _scored(
     queries: Row, items: Row, bounds: Row, keys: _Keys, *, alone: bool
 ) -> Iterator[Indices]:
     """Keys of what reaches its query's bound, block by block."""
-    for start, scores in _products(queries, items, alone=alone):
+
+    def found_in(start: int, scores: Row) -> Indices:
         first = start if alone else 0  # of the items
+        found = []
         for row in range(0, len(scores), _AT_ONCE):
             part = scores[row : row + _AT_ONCE]
             here = start + row
+            np.rint(part, out=part)
             if alone:
                 np.fill_diagonal(part[:, row:], np.nan)  # reaches nothing
-            query, item, found = _reached(part, bounds[here : here + len(part), None])
-            yield keys.of(query + here, item + first, found)
+            query, item, score = _reached(part, bounds[here : here + len(part), None])
+            found.append(keys.of(query + here, item + first, score))
             if alone:  # the other way round, with the items after this block
                 after = start + len(scores)
-                item, query, found = _reached(part[:, len(scores) :], bounds[None, after:])
-                yield keys.of(query + after, item + here, found)
+                item, query, score = _reached(part[:, len(scores) :], bounds[None, after:])
+                found.append(keys.of(query + after, item + here, score))
+        return np.concatenate(found)
+
+    return _in_blocks(found_in, queries, items, alone=alone)
 
 
 def _whole(
     queries: Row, items: Row, numbers: Indices, keys: _Keys, *, alone: bool
 ) -> Iterator[Indices]:
     """Keys of all items for some of the queries."""
-    for start, scores in _products(queries[numbers], items, alone=False):
+
+    def found_in(start: int, scores: Row) -> Indices:
         part = numbers[start : start + len(scores)]
+        np.rint(scores, out=scores)
         if alone:
             scores[np.arange(len(part)), part] = np.nan
-        query, item, found = _reached(scores, _NONE)
-        yield keys.of(part[query], item, found)
+        query, item, score = _reached(scores, _NONE)
+        return keys.of(part[query], item, score)
+
+    return _in_blocks(found_in, queries[numbers], items, alone=False)
 
 
-def _products(queries: Row, items: Row, *, alone: bool) -> Iterator[tuple[int, Row]]:
-    """The first query of a block and its scores, alone only with the items from there on.
+def _in_blocks(
+    look: Callable[[int, Row], NDArray[Any]], queries: Row, items: Row, *, alone: bool
+) -> Iterator[NDArray[Any]]:
+    """What `look` finds in each block of scores, in order; alone only with the items from there on.
 
-    Few large products: small ones take twice the time where others want the cores as well, as
-    OpenBLAS's threads wait for one another.
+    It is told the first query of the block and the scaled scores, which it may overwrite. Each core
+    multiplies its own blocks and looks at them, as OpenBLAS's threads would spin after a product
+    while others look.
     """
-    rows = max(1, min(len(queries), _MEMORY // (4 * len(items))))
-    block = np.empty(rows * len(items), np.float32)
-    for start in range(0, len(queries), rows):
+    cores = os.cpu_count() or 1
+    rows = max(_FEWEST, min(_ROWS, _MEMORY // (4 * cores * len(items))))
+    spaces: SimpleQueue[Row] = SimpleQueue()
+    for _ in range(cores):
+        spaces.put(np.empty(rows * len(items), np.float32))
+
+    def found_in(start: int) -> NDArray[Any]:
         part = queries[start : start + rows] * SCALE
         others = items[start:] if alone else items
-        out = block[: len(part) * len(others)].reshape(len(part), len(others))
-        np.matmul(part, others.T, out=out)
-        for row in range(0, len(part), _AT_ONCE):
-            np.rint(out[row : row + _AT_ONCE], out=out[row : row + _AT_ONCE])
-        yield start, out
+        space = spaces.get()
+        try:
+            scores = space[: len(part) * len(others)].reshape(len(part), len(others))
+            return look(start, np.matmul(part, others.T, out=scores))
+        finally:
+            spaces.put(space)
+
+    with one_blas_thread(), ThreadPoolExecutor(cores, thread_name_prefix="vretr-rank") as threads:
+        yield from threads.map(found_in, range(0, len(queries), rows))
 
 
 def _reached(scores: Row, bounds: Any) -> tuple[Indices, Indices, Indices]:
@@ -182,16 +209,14 @@ def _reached(scores: Row, bounds: Any) -> tuple[Indices, Indices, Indices]:
 
 
 def _kept(parts: Iterator[Indices]) -> Indices | None:
-    """All of them, sorted; None if they are too many."""
+    """All of them; None if they are too many."""
     found, number = [], 0
     for part in parts:
         found.append(part)
         number += len(part)
         if number > MOST:
             return None
-    keys = np.concatenate(found)
-    keys.sort()
-    return keys
+    return np.concatenate(found)
 
 
 def _ranks(keys: Indices, keys_of: _Keys, *, alone: bool) -> Ranks:

@@ -50,7 +50,7 @@ def test_equals_counting(
         others = {"gallery": drawn(rng, 40, levels), "gallery_labels": rng.integers(1, 7, 40)}
     counted = metrics.ranks_from_labels(vectors, labels, ties=ties, **others)
     for least in (1, 5, 1024):
-        with patch.multiple(nearest, _MEMORY=memory, _AT_ONCE=3, _LEAST=least):
+        with patch.multiple(nearest, _MEMORY=memory, _FEWEST=1, _AT_ONCE=3, _LEAST=least):
             found = metrics.ranks_from_labels(vectors, labels, ties=ties, depth=depth, **others)
         same_within(found, counted, depth)
 

@@ -145,8 +145,8 @@ class Lite:
 
     def encode_images(self, images: "Images") -> NDArray[np.float32]:
         """PIL pictures or uint8 pixels [B, 3, 224, 224] -> float32 [B, 640], unit length."""
+        from vretr.blas import one_blas_thread
         from vretr.encoders.arrays import uint8_array
-        from vretr.encoders.blas import one_blas_thread
 
         seen = self._image_tower(uint8_array(images, PREPROCESSING))
         with one_blas_thread():

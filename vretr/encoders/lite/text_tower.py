@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vretr.blas import blas_threads_for
 from vretr.encoders.base import unit
-from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.lite.files import TEXT_WEIGHTS, TOKENIZER, pinned
 from vretr.encoders.prompts import PADDING, Prompts, PromptTokens, padded_ids
 from vretr.encoders.words.arrays import Array, Tensors, map_safetensors

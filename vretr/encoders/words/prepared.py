@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from vretr import paths
+from vretr.blas import blas_threads_for
 from vretr.encoders.base import unit
-from vretr.encoders.blas import blas_threads_for
 from vretr.encoders.blueprint import Blueprint
 from vretr.encoders.prompts import Prompts
 from vretr.encoders.words.arrays import Array, Ids, Tensors, map_safetensors

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vretr.encoders.blas import blas_threads_for
+from vretr.blas import blas_threads_for
 from vretr.encoders.prompts import Prompts
 from vretr.encoders.words.arrays import Array, Ids
 

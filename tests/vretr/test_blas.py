@@ -3,7 +3,7 @@
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from vretr.encoders.blas import FEW, blas_threads_for, one_blas_thread
+from vretr.blas import FEW, blas_threads_for, one_blas_thread
 
 
 def blas_threads() -> set[int]:
