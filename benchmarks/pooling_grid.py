@@ -234,7 +234,7 @@ def cifar(data: Path, device: torch.device) -> Callable[..., dict[str, float]]:
         torch.manual_seed(seed)  # the same draws for every arm
 
         def batch() -> tuple[Tensor, Tensor]:
-            numbers = torch.randint(len(shown), (128,)).to(device)
+            numbers = torch.randint(len(shown), (64,)).to(device)
             return moved(shown[numbers]), shown_labels[numbers]
 
         fit(
