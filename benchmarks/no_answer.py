@@ -26,7 +26,8 @@ from vretr.encoders import Encoder, load_encoder
 from vretr.errors import VretrError
 from vretr.index import Hit, Index
 from vretr.index.build import build
-from vretr.query import Query, Searcher
+from vretr.query import Query
+from vretr.searcher import Searcher
 
 NOTHING = Path(__file__).with_name("no_answer.txt").read_text(encoding="utf-8").splitlines()
 SOLD = ("wrist watch", "ring")  # of these texts, what a fashion shop does show

@@ -14,7 +14,8 @@ from vretr.paths import display, json_fields
 
 if TYPE_CHECKING:
     from vretr.index import Hit
-    from vretr.query import Query, Searcher
+    from vretr.query import Query
+    from vretr.searcher import Searcher
 
 TOGETHER = 256  # queries whose words are encoded and searched together
 CHUNK = 1 << 16  # bytes

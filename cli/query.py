@@ -13,7 +13,8 @@ from vretr.errors import UsageError
 
 if TYPE_CHECKING:
     from vretr.index import Hit
-    from vretr.query import Query, Searcher
+    from vretr.query import Query
+    from vretr.searcher import Searcher
 
 ASKING, SEARCHING, COMPOSING, SHOWING = "What is asked", "Where", "How", "What comes out"
 COMPOSERS = ("sum", "slerp", "lincir", "compodiff", "image", "text")
@@ -216,7 +217,8 @@ def query(
     from vretr.calibration import FITS
     from vretr.index import Index
     from vretr.index.locate import locate
-    from vretr.query import Query, Searcher
+    from vretr.query import Query
+    from vretr.searcher import Searcher
 
     if batch is not None:
         if any(terms.values()) or html or nul:

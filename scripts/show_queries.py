@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from vretr import images
 from vretr.index import Hit, Index
 from vretr.index.locate import locate
-from vretr.query import Query, Searcher
+from vretr.query import Query
+from vretr.searcher import Searcher
 
 QUESTIONS = (
     "a red apple",

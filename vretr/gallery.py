@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from vretr import images, pages
+from vretr import images, masks, pages
 from vretr.calibration import FITS
 from vretr.index import Hit
 from vretr.paths import atomic_write, display
@@ -31,7 +31,9 @@ def write(page: Path, query: Query, hits: Sequence[Hit], *, root: Path, about: s
         "gallery.html",
         title=display(_title(query)),
         about=display(about),
-        wanted=_terms(query.text, query.text_weight, query.image, query.image_weight),
+        wanted=_terms(
+            query.text, query.text_weight, query.image, query.image_weight, query.given_mask
+        ),
         unwanted=_terms(
             query.not_text, query.not_text_weight, query.not_image, query.not_image_weight
         ),
@@ -56,6 +58,7 @@ def _terms(
     word_weights: Sequence[float],
     pictures: Sequence[Path],
     picture_weights: Sequence[float],
+    mask: masks.Given | None = None,
 ) -> dict[str, Any]:
     return {
         "words": [
@@ -63,17 +66,19 @@ def _terms(
             for text, weight in zip_longest(words, word_weights)
         ],
         "pictures": [
-            _picture(path, path.parent) | {"weight": weight}
+            _picture(path, path.parent, mask) | {"weight": weight}
             for path, weight in zip_longest(pictures, picture_weights)
         ],
     }
 
 
-def _picture(path: Path, root: Path) -> dict[str, Any]:
-    """A file's name, link and thumbnail."""
+def _picture(path: Path, root: Path, mask: masks.Given | None = None) -> dict[str, Any]:
+    """A file's name, link and thumbnail, on which the mask lies grey."""
     image = images.open(path, target=THUMBNAIL)
     name = path.relative_to(root) if path.is_relative_to(root) else path
     shown: dict[str, Any] = {"name": display(name), "uri": path.absolute().as_uri()}
     if isinstance(image, images.Unreadable):
         return shown | {"thumbnail": None, "problem": image.reason}
+    if mask is not None:
+        image = masks.shown(image, path, mask)
     return shown | {"thumbnail": pages.thumbnail(image, size=THUMBNAIL)}

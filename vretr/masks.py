@@ -15,11 +15,14 @@ from vretr.images.masked import Mask, seen_mask
 from vretr.paths import display
 
 Box = tuple[int, int, int, int]  # left, top, width, height in pixels of the upright picture
+Given = Path | Box
+"""A mask as a file, white where the picture is to be another, or as a box."""
+
+GREY = (128, 128, 128)
+VEIL = 0.85  # share of the grey where a mask is shown
 
 
-def mask_of(
-    picture: Image.Image, name: Path, seen: images.Preprocessing, given: Path | Box
-) -> Mask:
+def mask_of(picture: Image.Image, name: Path, seen: images.Preprocessing, given: Given) -> Mask:
     """The mask as the encoder sees it, bool [S, S], true where the picture is not shown.
 
     Args:
@@ -32,9 +35,7 @@ def mask_of(
             nothing of it or nothing but it.
         VretrError: it cannot be read.
     """
-    size: tuple[int, int] = picture.info.get(FULL_SIZE, picture.size)
-    shades = _opened(given, name, size) if isinstance(given, Path) else _drawn(given, name, size)
-    mask = seen_mask(shades, seen)
+    mask = seen_mask(_shades(picture, name, given), seen)
     if not mask.any():
         raise UsageError(
             f"The mask of {display(name)} lies outside of what the encoder sees of it, the middle "
@@ -46,6 +47,23 @@ def mask_of(
             "instead."
         )
     return mask
+
+
+def shown(picture: Image.Image, name: Path, given: Given) -> Image.Image:
+    """The picture for people, with the masked part under grey.
+
+    Raises:
+        UsageError, VretrError: as `mask_of`, but for what the encoder sees.
+    """
+    shades = _shades(picture, name, given).resize(picture.size)
+    grey = Image.new("RGB", picture.size, GREY)
+    return Image.composite(Image.blend(picture, grey, VEIL), picture, shades)
+
+
+def _shades(picture: Image.Image, name: Path, given: Given) -> Image.Image:
+    """The mask in the full size of the picture, white where it is to be another."""
+    size: tuple[int, int] = picture.info.get(FULL_SIZE, picture.size)
+    return _opened(given, name, size) if isinstance(given, Path) else _drawn(given, name, size)
 
 
 def _opened(file: Path, name: Path, size: tuple[int, int]) -> Image.Image:

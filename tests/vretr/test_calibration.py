@@ -16,7 +16,8 @@ from vretr.errors import UsageError
 from vretr.images import Preprocessing
 from vretr.index import Index
 from vretr.index.build import build
-from vretr.query import Query, Searcher
+from vretr.query import Query
+from vretr.searcher import Searcher
 
 
 class Dice:

@@ -1,7 +1,12 @@
 """The page of results as text; tests/browser looks at it in a browser."""
 
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from vretr import gallery
 from vretr.index import Hit
@@ -23,6 +28,18 @@ def test_names_that_are_not_utf8_are_shown_and_linked(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count(r"caf\xe9\x1b.jpg") >= 3 and "caf%E9%1B.jpg" in text
     assert "\x1b" not in text
+
+
+def test_the_mask_lies_grey_on_the_picture(tmp_path: Path) -> None:
+    photo, page = tmp_path / "red.png", tmp_path / "page.html"
+    Image.new("RGB", (100, 80), "red").save(photo)
+    query = Query(image=[photo], text=["blue"], mask_box=(0, 0, 50, 80))
+    gallery.write(page, query, [], root=tmp_path, about="")
+    (picture,) = re.findall(r"data:image/jpeg;base64,([^\"')]+)", page.read_text(encoding="utf-8"))
+    shown = np.asarray(Image.open(BytesIO(b64decode(picture))).convert("RGB"), dtype=int)
+    middle = shown.shape[1] // 2
+    assert np.abs(shown[:, middle + 9 :] - [254, 0, 0]).max() < 12
+    assert np.ptp(shown[:, : middle - 9], axis=2).max() < 40
 
 
 def test_nothing_found_is_said(tmp_path: Path) -> None:
