@@ -24,7 +24,7 @@ Guidance = tuple[float, float]
 
 LOOKS: tuple[Guidance, ...] = ((1, 1), (2, 2))  # at every validation
 GRID: tuple[Guidance, ...] = (
-    *((1, 1), (1.5, 1.5), (2, 2), (3, 3), (4, 4), (6, 6)),
+    *((1, 1), (1.5, 1.5), (2, 2), (3, 3), (4, 4), (6, 6), (10, 10)),
     *((1, 1.5), (1, 2), (1.5, 2), (1.5, 3), (2, 3), (2, 1.5), (3, 2), (1.5, 7.5)),
 )
 """w_I and w_T tried once the training is done; the last one is the authors' default."""
