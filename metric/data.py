@@ -11,10 +11,8 @@ from torch import Tensor
 
 from metric.config import TrainConfig
 from metric.sampling import Balanced
-from vretr import images
 from vretr.data.labelled import Labelled
-from vretr.data.sources import refuse_unreadable
-from vretr.data.views import Pool, Views, views_of
+from vretr.data.views import Pool, Views, random_crops
 from vretr.encoders.backbones import Backbone, Tokens
 from vretr.poolings import make_pooling
 
@@ -40,16 +38,9 @@ class FromPhotos:
         self.preprocessing, self.area = backbone.preprocessing, (least, 1.0)
 
     def __call__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        pixels = np.stack([self._crop(self.paths[number]) for number in numbers])
-        return torch.from_numpy(pixels.transpose(0, 3, 1, 2)), self.labels[list(numbers)]
-
-    def _crop(self, path: Path) -> NDArray[np.uint8]:
-        seed, mirrored = torch.randint(2**31, (2,)).tolist()
-        found = views_of(path, self.preprocessing, 3, seed=seed, area=self.area)
-        if isinstance(found, images.Unreadable):
-            refuse_unreadable([found])
-        assert not isinstance(found, images.Unreadable)
-        return found[2, :, ::-1] if mirrored % 2 else found[2]
+        files = [self.paths[number] for number in numbers]
+        pixels = random_crops(files, self.preprocessing, area=self.area)
+        return torch.from_numpy(pixels), self.labels[list(numbers)]
 
 
 class Numbers:

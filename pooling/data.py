@@ -14,7 +14,7 @@ from pooling.config import TrainConfig
 from vretr import images
 from vretr.data.labelled import Labelled, load
 from vretr.data.sources import refuse_unreadable
-from vretr.data.views import Pool, Views, views_of
+from vretr.data.views import Pool, Views, random_crops
 from vretr.encoders.backbones import Backbone, Tokens
 from vretr.errors import MismatchError, UsageError
 from vretr.poolings import make_pooling
@@ -82,17 +82,9 @@ class Samples:
         if self.views is not None:
             drawn = torch.randint(self.views.count, (len(numbers),)).tolist()
             return seen_of(self.views, numbers, drawn), labels
-        pixels = np.stack([self._crop(number) for number in numbers])
-        return torch.from_numpy(pixels.transpose(0, 3, 1, 2)), labels
-
-    def _crop(self, number: int) -> NDArray[np.uint8]:
-        seed, mirrored = torch.randint(2**31, (2,)).tolist()
-        path = self.paths[number]
-        found = views_of(path, self.preprocessing, 3, seed=seed, area=self.area)
-        if isinstance(found, images.Unreadable):
-            refuse_unreadable([found])
-        assert not isinstance(found, images.Unreadable)
-        return found[2, :, ::-1] if mirrored % 2 else found[2]
+        files = [self.paths[number] for number in numbers]
+        pixels = random_crops(files, self.preprocessing, area=self.area)
+        return torch.from_numpy(pixels), labels
 
 
 def look(data: Labelled, config: TrainConfig, backbone: Backbone, *, views: int) -> Views:

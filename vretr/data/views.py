@@ -126,6 +126,29 @@ def views_of(
     return np.stack([preprocessing.pixels(view) for view in _views(picture, views, draws, area)])
 
 
+def random_crops(
+    files: Sequence[Path], preprocessing: Preprocessing, *, area: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """uint8 [B, 3, S, S]: a part of each photo, half of them mirrored.
+
+    Drawn from torch's generator, which a training seeds.
+
+    Raises:
+        MismatchError: a photo cannot be read.
+    """
+    crops = []
+    for file in files:
+        seed, mirrored = torch.randint(2**31, (2,)).tolist()
+        picture = images.open(file, target=preprocessing.target)
+        if isinstance(picture, images.Unreadable):
+            refuse_unreadable([picture])
+        assert not isinstance(picture, images.Unreadable)
+        box = _box(picture.size, np.random.default_rng(seed), area)
+        pixels = preprocessing.pixels(picture.crop(box))
+        crops.append(pixels[:, ::-1] if mirrored % 2 else pixels)
+    return np.stack(crops).transpose(0, 3, 1, 2)
+
+
 def _views(
     picture: Image.Image, views: int, draws: np.random.Generator, area: tuple[float, float]
 ) -> Iterator[Image.Image]:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vretr.data import views
-from vretr.data.views import Views, views_of
+from vretr.data.views import Views, random_crops, views_of
 from vretr.encoders.backbones import load_backbone
 from vretr.errors import MismatchError
 from vretr.images import Preprocessing
@@ -62,6 +62,25 @@ def test_the_second_view_is_the_first_mirrored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[1], np.asarray(pixels[0])[:, ::-1])
     assert not np.array_equal(pixels[2], pixels[0])
     np.testing.assert_array_equal(pixels, views_of(file, PLAIN, 4, seed=0, area=(0.3, 0.5)))
+
+
+def test_random_crops_are_views_and_half_of_them_mirrored(tmp_path: Path) -> None:
+    (file,) = photos(tmp_path, 1)
+    mirrored = 0
+    for start in range(16):
+        torch.manual_seed(start)
+        found = random_crops([file], PLAIN, area=(0.3, 0.5))[0].transpose(1, 2, 0)
+        torch.manual_seed(start)
+        seed = int(torch.randint(2**31, (2,))[0])
+        views = views_of(file, PLAIN, 3, seed=seed, area=(0.3, 0.5))
+        assert isinstance(views, np.ndarray)
+        same = np.array_equal(found, views[2])
+        assert same or np.array_equal(found, views[2, :, ::-1])
+        mirrored += not same
+    assert 3 <= mirrored <= 13
+    file.write_bytes(b"no picture")
+    with pytest.raises(MismatchError, match="cannot be read"):
+        random_crops([file], PLAIN, area=(0.3, 0.5))
 
 
 def test_all_unreadable_photos_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
