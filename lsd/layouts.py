@@ -142,7 +142,7 @@ def _york(file: Path) -> Iterator[Row]:
     try:
         ends = np.asarray(loadmat(file, variable_names=["lines"])["lines"], np.float64)
         lines = ends.reshape(-1, 4)
-    except (KeyError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+    except (LookupError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
         raise MismatchError(f"{display(file)} holds no lines as York Urban's: {error}.") from error
     picture = file.with_name(file.name.removesuffix(YORK) + ".jpg")
     opened = images.open(picture)
