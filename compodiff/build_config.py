@@ -52,8 +52,9 @@ class Common:
         "triplets across splits are left out.",
     ] = "components"
     format: Annotated[
-        Literal["jsonl", "parquet", "fashioniq", "cirr"],
-        "How they are written; the last two are annotations laid out as those benchmarks' own.",
+        Literal["jsonl", "parquet", "webdataset", "fashioniq", "cirr"],
+        "How they are written: webdataset is shards with the pictures inside; the last two are "
+        "annotations laid out as those benchmarks' own.",
     ] = "jsonl"
     limit: Annotated[int, "Only the first so many captions, rows or text triplets; 0: all."] = 0
     allow_missing: Annotated[

@@ -9,6 +9,7 @@ from typing import Any, Self
 from compodiff.building import drawing
 from compodiff.building.phrasings import Edit, phrase
 from compodiff.building.rows import targets_of
+from compodiff.building.shards import WebDataset
 from compodiff.building.writing import PICTURES, Jsonl, Parquet, Writer
 from vretr.data.sources import Row
 from vretr.errors import MismatchError
@@ -21,7 +22,8 @@ def writer_of(form: str, folder: Path, name: str, *, seed: int) -> Writer:
     """A writer of that form.
 
     Raises:
-        MismatchError: benchmarks' annotations of triplets without pictures.
+        MismatchError: benchmarks' annotations of triplets without pictures; shards of an earlier
+            run in the folder.
     """
     if form in ("fashioniq", "cirr") and name != PICTURES:
         raise MismatchError(f"Triplets of words alone have no pictures, and --format {form} has.")
@@ -29,6 +31,8 @@ def writer_of(form: str, folder: Path, name: str, *, seed: int) -> Writer:
         return FashionIQ(folder, seed)
     if form == "cirr":
         return Cirr(folder, seed)
+    if form == "webdataset":
+        return WebDataset(folder, name)
     return Parquet(folder, name) if form == "parquet" else Jsonl(folder, name)
 
 

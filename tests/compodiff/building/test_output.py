@@ -11,7 +11,7 @@ import pytest
 
 from compodiff.build_config import BuildConfig
 from compodiff.build_triplets import build_triplets
-from compodiff.building import splitting
+from compodiff.building import shards, splitting, tables
 from compodiff.building.rows import row, targets_of
 from compodiff.building.splitting import Components
 from tests.compodiff.build_stub import config, lines, paint, write
@@ -98,6 +98,53 @@ def test_parquet(shop: Path, tmp_path: Path) -> None:
             assert other["targets"] == targets_of(one) and other["text"] == one["text"]
             assert json.loads(other["edit"]) == one["edit"]
             assert other["reference_caption"] is None and other["seed"] == 0
+
+
+def test_webdataset(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same rows, with the pictures to the last byte; equal runs give equal shards."""
+    monkeypatch.setattr(shards, "SHARD", 7)
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    build_triplets(config(shop, "folder", plain, **COLOUR, val=0.3))
+    for folder in (out, tmp_path / "again"):
+        build_triplets(config(shop, "folder", folder, **COLOUR, val=0.3, format="webdataset"))
+    for name in ("triplets", "triplets-val"):
+        expected, found = lines(plain / f"{name}.jsonl"), []
+        files = sorted(out.glob(f"{name}-[0-9]*.tar"))
+        assert len(files) == -(-len(expected) // 7)
+        for file in files:
+            assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+            found += [row for _, row in tables.rows(file)]
+        assert len(found) == len(expected)
+        for one, other in zip(expected, found, strict=True):
+            assert one == {key: other[key] for key in one}
+            assert other["reference.png"] == (plain / one["reference"]).read_bytes()
+            assert other["target.png"] == (plain / targets_of(one)[0]).read_bytes()
+    with pytest.raises(MismatchError, match="shards of an earlier run"):
+        build_triplets(config(shop, "folder", out, **COLOUR, format="webdataset"))
+
+
+def test_shards_are_imported_again(shop: Path, tmp_path: Path) -> None:
+    build_triplets(config(shop, "folder", tmp_path / "out", **COLOUR, format="webdataset"))
+    columns = "reference=reference.png,target=target.png"
+    shard = tmp_path / "out" / "triplets-000000.tar"
+    build_triplets(config(shard, "import", tmp_path / "back", columns=columns))
+    before = [row for _, row in tables.rows(shard)]
+    after = lines(tmp_path / "back" / "triplets.jsonl")
+    assert len(before) == len(after) > 0
+    for one, other in zip(before, after, strict=True):
+        assert one["text"] == other["text"]
+        assert one["target.png"] == (tmp_path / "back" / other["target"]).read_bytes()
+
+
+def test_a_stopped_run_leaves_no_half_shard(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    with (
+        pytest.raises(MismatchError, match=r"b\.png cannot be read"),
+        shards.WebDataset(tmp_path, "triplets") as writer,
+    ):
+        writer.put({**made("a.png", "a.png"), "split": "train"})
+        writer.put({**made("a.png", "b.png"), "split": "train"})
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_cirr_as_our_own_reader_takes_it(shop: Path, tmp_path: Path) -> None:
