@@ -27,12 +27,12 @@ class WebDataset:
     def __init__(self, folder: Path, name: str) -> None:
         """
         Raises:
-            MismatchError: there are shards already; too many of them would be read as one set.
+            MismatchError: there are shards already, which would be read as one set with these.
         """
-        if older := sorted(folder.glob(f"{name}*-[0-9][0-9][0-9][0-9][0-9][0-9].tar")):
+        if any(folder.glob(f"{name}*-[0-9][0-9][0-9][0-9][0-9][0-9].tar")):
             raise MismatchError(
-                f"{display(folder)} has {len(older)} shards of an earlier run: take another --out, "
-                "or remove them."
+                f"{display(folder)} has shards of an earlier run: take another --out, or remove "
+                "them."
             )
         self.folder, self.name = folder, name
         self.files: dict[str, Path] = {}
