@@ -2,7 +2,7 @@
 
 Of each query only the items that score at least a bound of its own are kept. The bound is read off
 a sample of the gallery, low enough that more than `depth` items should reach it; whoever turns out
-to have fewer is searched again without one. So every item of the first `depth` is there, with all
+to have fewer is searched again for what lies below. So every item of the first `depth` is there, with all
 that are level with it, and the ranks of what is there are right. A set that is searched among
 itself is multiplied once for both directions.
 """
@@ -24,7 +24,7 @@ from vretr.ties import Ties
 SCALE = np.float32(2**20)  # a power of two: scaling by it is exact
 MOST = 2**25  # items that may be kept, 8 bytes each; sorting and counting takes three times that
 
-_MEMORY = 2**28  # bytes of all blocks of scores
+_MEMORY = 2**30  # bytes that all blocks of scores may take together
 _ROWS, _FEWEST = 512, 64  # of a block: fewer make a product slower
 _AT_ONCE = 64  # rows of it that are looked at together, to stay in the processor's cache
 _LEAST = 1024  # items in the sample
@@ -73,9 +73,9 @@ def ranks_within(
         short = np.flatnonzero(misled)
         if len(short) * len(items) > MOST:
             return None
-        again = _kept(_whole(queries, items, short, keys_of, alone=alone))
-        assert again is not None
-        keys = np.concatenate([keys[~misled[keys >> keys_of.shift]], again])
+        others = _kept(_below(queries, items, short, bounds, keys_of, alone=alone))
+        assert others is not None
+        keys = np.concatenate([keys, others])
     keys.sort()
     return _ranks(keys, keys_of, alone=alone)
 
@@ -155,14 +155,15 @@ def _scored(
     return _in_blocks(found_in, queries, items, alone=alone)
 
 
-def _whole(
-    queries: Row, items: Row, numbers: Indices, keys: _Keys, *, alone: bool
+def _below(
+    queries: Row, items: Row, numbers: Indices, bounds: Row, keys: _Keys, *, alone: bool
 ) -> Iterator[Indices]:
-    """Keys of all items for some of the queries."""
+    """Keys of what does not reach the bound, for some of the queries."""
 
     def found_in(start: int, scores: Row) -> Indices:
         part = numbers[start : start + len(scores)]
         np.rint(scores, out=scores)
+        scores[scores >= bounds[part, None]] = np.nan
         if alone:
             scores[np.arange(len(part)), part] = np.nan
         query, item, score = _reached(scores, _NONE)
@@ -180,7 +181,7 @@ def _in_blocks(
     multiplies its own blocks and looks at them, as OpenBLAS's threads would spin after a product
     while others look.
     """
-    cores = os.cpu_count() or 1
+    cores = max(1, min(os.cpu_count() or 1, _MEMORY // (4 * _FEWEST * len(items))))
     rows = max(_FEWEST, min(_ROWS, _MEMORY // (4 * cores * len(items))))
     spaces: SimpleQueue[Row] = SimpleQueue()
     for _ in range(cores):
