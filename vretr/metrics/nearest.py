@@ -2,9 +2,9 @@
 
 Of each query only the items that score at least a bound of its own are kept. The bound is read off
 a sample of the gallery, low enough that more than `depth` items should reach it; whoever turns out
-to have fewer is searched again for what lies below. So every item of the first `depth` is there, with all
-that are level with it, and the ranks of what is there are right. A set that is searched among
-itself is multiplied once for both directions.
+to have fewer is searched again for what lies below. So every item of the first `depth` is there,
+with all that are level with it, and the ranks of what is there are right. A set that is searched
+among itself is multiplied once for both directions.
 """
 
 import os
